@@ -1,0 +1,7 @@
+"""`python -m bootcpy`."""
+
+import sys
+
+from bootcpy.cli.app import main
+
+sys.exit(main())

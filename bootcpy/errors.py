@@ -1,0 +1,84 @@
+"""Every error raised on purpose, and the exit status it ends the program with.
+
+This module imports nothing of bootcpy, so that anything may import it.
+"""
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What a script may branch on; the same as bootc's, plus the two a signal leaves."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class BootcpyError(Exception):
+    """Something foreseeable went wrong: `message` says what, `hint` what to do about it."""
+
+    exit_status = ExitStatus.FAILED
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        """Keep the one-line `message` and the optional one-line `hint`."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(BootcpyError):
+    """The command line contradicts itself or names a value that does not exist."""
+
+    exit_status = ExitStatus.USAGE
+
+
+class ToolFailedError(BootcpyError):
+    """A program we run ended with a status that is not an answer."""
+
+    def __init__(self, message: str, *, status: int, stderr: str, hint: str | None = None) -> None:
+        """Keep the exit `status` (negative: the signal that killed it) and the end of `stderr`."""
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.stderr = stderr
+
+
+class PrivilegeError(BootcpyError):
+    """The process lacks a right that the command needs."""
+
+
+class EnvironmentMismatchError(BootcpyError):
+    """The command was started somewhere it cannot do its work, such as inside a container."""
+
+
+class ConfigurationError(BootcpyError):
+    """A configuration file is malformed; the message names the file, line and key."""
+
+
+class ReferenceFormatError(BootcpyError):
+    """An image reference does not follow the grammar."""
+
+
+class ImageError(BootcpyError):
+    """An image cannot be had or cannot be used; the base of the two kinds below."""
+
+
+class ImageUnavailableError(ImageError):
+    """An image cannot be fetched: registry, tag, file, policy or credentials."""
+
+
+class ImageContentError(ImageError):
+    """An image can be read, but what it holds is corrupt or cannot boot here."""
+
+
+class TargetError(BootcpyError):
+    """The disk or directory to install to is unsuitable; nothing has been written."""
+
+
+class NoSpaceError(BootcpyError):
+    """There is less room than the work needs; the message has both numbers."""
+
+
+class DeploymentError(BootcpyError):
+    """The system's deployments are not in a state that allows the command."""

@@ -1,0 +1,1 @@
+"""libostree, and nothing else imports gi."""

@@ -1,0 +1,1 @@
+"""The running machine, one outside thing for each file."""

@@ -1,0 +1,133 @@
+"""Running other programs: the only place where a process is started.
+
+`run()` is for tools that finish: arguments in, text out. It is built on `sh`,
+which forks in Python and therefore must not be called while the process has
+more than one thread; nothing in bootcpy starts one. `spawn()` is for children that
+talk to us over descriptors while they run (skopeo's image proxy, decompressors).
+"""
+
+import ctypes
+import logging
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from bootcpy.errors import BootcpyError, ToolFailedError
+
+log = logging.getLogger(__name__)
+
+# Output is parsed, so it must not be translated.
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
+_STDERR_TAIL_BYTES = 1024  # keeps an error readable, as bootc's command helpers do
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to kill this (child) process when the thread that started it ends."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+# Loaded before any fork: a child may only make the system call.
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    return {**os.environ, **_ENVIRONMENT, **(extra or {})}
+
+
+def tail(stderr: str) -> str:
+    """Return the end of a tool's stderr on one line, short enough for a message."""
+    text = stderr[-_STDERR_TAIL_BYTES:]
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def run(
+    program: str,
+    *args: str | os.PathLike[str],
+    stdin: str = "",
+    ok: Collection[int] = (0,),
+    timeout_s: float | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """Run `program` to completion and return its stdout.
+
+    The child has no terminal, an empty stdin unless `stdin` is given, and the
+    C.UTF-8 locale. It dies with this process.
+
+    Raises:
+        ToolFailedError: its status is not in `ok`, or a signal killed it (negative status).
+        BootcpyError: `program` is not installed, or ran longer than `timeout_s` seconds.
+    """
+    import sh  # noqa: PLC0415 - costs a tenth of a second that `status` must not pay
+
+    argv = [program, *(os.fspath(arg) for arg in args)]
+    log.debug("exec: %s", shlex.join(argv))
+    try:
+        finished: Any = sh.Command(program)(
+            *argv[1:],
+            _in=stdin,
+            _env=_environment(env),
+            _ok_code=list(ok),
+            _timeout=timeout_s,
+            _tty_out=False,
+            _return_cmd=True,
+            _preexec_fn=_die_with_parent,
+        )
+    except sh.CommandNotFound as e:
+        raise BootcpyError(
+            f"the program {program} is not installed", hint=f"install {program} and try again"
+        ) from e
+    except sh.TimeoutException as e:
+        raise BootcpyError(f"{program} did not finish within {timeout_s:g} seconds") from e
+    except sh.ErrorReturnCode as e:
+        stderr = e.stderr.decode(errors="replace")
+        raise ToolFailedError(
+            f"{shlex.join(argv)} failed ({_ending(e.exit_code)}): {tail(stderr) or 'no message'}",
+            status=e.exit_code,
+            stderr=stderr,
+        ) from e
+    stdout: bytes = finished.stdout
+    return stdout.decode(errors="replace")
+
+
+def _ending(status: int) -> str:
+    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+
+
+def spawn(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    pass_fds: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+) -> "subprocess.Popen[bytes]":
+    """Start a child that talks over descriptors, and return it running.
+
+    `None` for a stream means /dev/null. The child dies with this process; the
+    caller waits for it.
+
+    Raises:
+        BootcpyError: the program is not installed.
+    """
+    log.debug("spawn: %s", shlex.join(os.fspath(arg) for arg in argv))
+    null = subprocess.DEVNULL
+    try:
+        return subprocess.Popen(  # noqa: S603 - argv is built here, never by a shell
+            [os.fspath(arg) for arg in argv],
+            stdin=null if stdin is None else stdin,
+            stdout=null if stdout is None else stdout,
+            stderr=null if stderr is None else stderr,
+            pass_fds=tuple(pass_fds),
+            env=_environment(env),
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads, see the module text
+        )
+    except FileNotFoundError as e:
+        program = os.fspath(argv[0])
+        raise BootcpyError(
+            f"the program {program} is not installed", hint=f"install {program} and try again"
+        ) from e
