@@ -70,6 +70,19 @@ def seeded_identity(seed: str, source_date_epoch: int | None) -> Identify:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFacts:
+    """What was found out about the disk (or disk file) to install to."""
+
+    path: str
+    size_bytes: int
+    sector_bytes: int = 512
+    model: str | None = None
+    serial: str | None = None
+    via_loopback: bool = False
+    contents: tuple[str, ...] = ()  # what is on it now, each as a few words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
     """One partition to make; `filesystem` is None where raw content goes."""
 
@@ -134,17 +147,15 @@ class RootNeeds:
 
 
 def plan_layout(
+    disk: DiskFacts,
     *,
-    disk_path: str,
-    disk_size_bytes: int,
-    sector_bytes: int,
     machine: str,
     filesystem: Filesystem,
     root_size_bytes: int | None,
     needs: RootNeeds,
     identify: Identify,
 ) -> DiskLayout:
-    """Return the partitions for a disk of this size on `machine` (as `uname -m` prints it).
+    """Return the partitions for `disk` on `machine` (as `uname -m` prints it).
 
     Raises:
         TargetError: the disk or `--root-size` is too small, or the architecture has no layout.
@@ -168,8 +179,8 @@ def plan_layout(
             )
         )
         start += size_bytes
-    available = align_down(disk_size_bytes - _BACKUP_TABLE_BYTES, ALIGNMENT) - start
-    _require_room(disk_path, disk_size_bytes, start, available, root_size_bytes, needs)
+    available = align_down(disk.size_bytes - _BACKUP_TABLE_BYTES, ALIGNMENT) - start
+    _require_room(disk, start, available, root_size_bytes, needs)
     partitions.append(
         Partition(
             number=len(partitions) + 1,
@@ -186,8 +197,8 @@ def plan_layout(
     )
     return DiskLayout(
         disk_uuid=identify("disk"),
-        size_bytes=disk_size_bytes,
-        sector_bytes=sector_bytes,
+        size_bytes=disk.size_bytes,
+        sector_bytes=disk.sector_bytes,
         partitions=tuple(partitions),
     )
 
@@ -212,8 +223,7 @@ def _firmware_partitions(machine: str) -> tuple[tuple[Role, str, UUID, int], ...
 
 
 def _require_room(
-    disk_path: str,
-    disk_size_bytes: int,
+    disk: DiskFacts,
     used_bytes: int,
     available_bytes: int,
     root_size_bytes: int | None,
@@ -230,7 +240,7 @@ def _require_room(
     if available_bytes < wanted:
         because = needs.explain() if root_size_bytes is None else "--root-size"
         raise TargetError(
-            f"{disk_path} is too small: it has {format_size(disk_size_bytes)}, "
+            f"{disk.path} is too small: it has {format_size(disk.size_bytes)}, "
             f"{format_size(wanted + fixed_bytes)} are needed "
             f"({format_size(fixed_bytes)} for boot partitions and tables, "
             f"{format_size(wanted)} for root: {because})",

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from bootcpy.model.image import ImageReference, SignedImageReference
-from bootcpy.model.layout import DiskLayout, Filesystem
+from bootcpy.model.layout import DiskFacts, DiskLayout, Filesystem
 
 
 class Bootloader(StrEnum):
@@ -16,19 +16,6 @@ class Bootloader(StrEnum):
     GRUB_CC = "grub-cc"
     SYSTEMD = "systemd"
     NONE = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskFacts:
-    """What was found out about the disk (or disk file) to install to."""
-
-    path: str
-    size_bytes: int
-    sector_bytes: int = 512
-    model: str | None = None
-    serial: str | None = None
-    via_loopback: bool = False
-    contents: tuple[str, ...] = ()  # what is on it now, each as a few words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
