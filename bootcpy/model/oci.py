@@ -1,0 +1,209 @@
+"""OCI manifests and configurations: the parts that matter for a bootable image.
+
+The JSON is kept whole beside what was parsed from it, because the merge commit
+records both documents.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from bootcpy.errors import ImageContentError
+
+LABEL_BOOTC = "containers.bootc"
+LABEL_OSTREE_BOOTABLE = "ostree.bootable"
+LABEL_FINAL_DIFFID = "ostree.final-diffid"
+LABEL_VERSION = "org.opencontainers.image.version"
+LABEL_VERSION_LEGACY = "version"
+LABEL_CREATED = "org.opencontainers.image.created"
+
+# OCI (GOARCH) names for what `uname -m` prints.
+ARCHITECTURES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "ppc64le": "ppc64le",
+    "s390x": "s390x",
+    "riscv64": "riscv64",
+    "armv7l": "arm",
+    "i686": "386",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """A blob as a manifest names it."""
+
+    media_type: str
+    digest: str
+    size_bytes: int
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """An image manifest in OCI form."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a manifest.
+
+        Raises:
+            ImageContentError: it is not an OCI image manifest with at least one layer.
+        """
+        try:
+            raw = json.loads(text)
+            manifest = cls(
+                config=_descriptor(raw["config"]),
+                layers=tuple(_descriptor(layer) for layer in raw["layers"]),
+                annotations=dict(raw.get("annotations") or {}),
+            )
+        except (ValueError, KeyError, TypeError) as e:
+            raise ImageContentError(f"the image's manifest is malformed: {e!r}") from e
+        if not manifest.layers:
+            raise ImageContentError("the image has no layers")
+        return manifest
+
+
+def _descriptor(raw: Mapping[str, Any]) -> Descriptor:
+    return Descriptor(
+        media_type=raw.get("mediaType", ""),
+        digest=raw["digest"],
+        size_bytes=int(raw["size"]),
+        annotations=dict(raw.get("annotations") or {}),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageConfig:
+    """An image configuration."""
+
+    architecture: str
+    labels: Mapping[str, str]
+    diff_ids: tuple[str, ...]
+    created: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an image configuration.
+
+        Raises:
+            ImageContentError: it is not one.
+        """
+        try:
+            raw = json.loads(text)
+            return cls(
+                architecture=raw.get("architecture", ""),
+                labels=dict((raw.get("config") or {}).get("Labels") or {}),
+                diff_ids=tuple((raw.get("rootfs") or {}).get("diff_ids") or ()),
+                created=raw.get("created"),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise ImageContentError(f"the image's configuration is malformed: {e!r}") from e
+
+    @property
+    def version(self) -> str | None:
+        """The image's version label (bootc: the OCI label, else the legacy one)."""
+        return self.labels.get(LABEL_VERSION) or self.labels.get(LABEL_VERSION_LEGACY)
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """When the image was made: its label if there is one, else its `created`."""
+        return parse_timestamp(self.labels.get(LABEL_CREATED) or self.created)
+
+
+def parse_timestamp(text: str | None) -> datetime | None:
+    """Read an RFC 3339 time; anything unreadable is None, as in bootc."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def commit_timestamp(manifest: Manifest, config: ImageConfig) -> int | None:
+    """Return the merge commit's time in seconds since the epoch, None for "now"."""
+    moment = parse_timestamp(manifest.annotations.get(LABEL_CREATED) or config.created)
+    return None if moment is None else int(moment.timestamp())
+
+
+def canonical_json(text: str) -> str:
+    """Rewrite a JSON document with sorted keys and no white space."""
+    return json.dumps(
+        json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer of an image: the blob to read and what its tar must hash to."""
+
+    blob: Descriptor
+    diff_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPlan:
+    """The layers of an image by what they hold.
+
+    `commit` and `chunks` make up the embedded ostree commit, if the image has one
+    (label `ostree.final-diffid`); `derived` are ordinary layers, bottom first.
+    """
+
+    commit: Layer | None
+    chunks: tuple[Layer, ...]
+    derived: tuple[Layer, ...]
+
+
+def classify_layers(manifest: Manifest, config: ImageConfig) -> LayerPlan:
+    """Tell an ostree base's layers from derived ones (ostree-ext `layer_progress` rules).
+
+    Raises:
+        ImageContentError: manifest and configuration disagree about the layers.
+    """
+    if len(manifest.layers) != len(config.diff_ids):
+        raise ImageContentError(
+            f"the image's manifest has {len(manifest.layers)} layers, "
+            f"its configuration {len(config.diff_ids)}"
+        )
+    layers = tuple(
+        Layer(blob=blob, diff_id=diff_id)
+        for blob, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
+    )
+    final = config.labels.get(LABEL_FINAL_DIFFID)
+    if final is None:
+        return LayerPlan(commit=None, chunks=(), derived=layers)
+    if final not in config.diff_ids:
+        raise ImageContentError(f"the image's label {LABEL_FINAL_DIFFID} names no layer: {final}")
+    index = config.diff_ids.index(final)
+    if any(layer.blob.digest == layers[index].blob.digest for layer in layers[index + 1 :]):
+        raise ImageContentError(f"the image has multiple layers that match {LABEL_FINAL_DIFFID}")
+    return LayerPlan(
+        commit=layers[0], chunks=layers[1 : index + 1], derived=layers[index + 1 :]
+    )
+
+
+def require_bootable(config: ImageConfig, *, machine: str, name: str) -> None:
+    """Refuse an image that cannot boot here; `machine` is what `uname -m` prints.
+
+    Raises:
+        ImageContentError: a label is missing or the architecture is another one.
+    """
+    if not {LABEL_BOOTC, LABEL_OSTREE_BOOTABLE} & config.labels.keys():
+        raise ImageContentError(
+            f"{name} is not a bootable image: it has no label {LABEL_BOOTC}",
+            hint=f"build it from a bootable base, or add LABEL {LABEL_BOOTC}=1",
+        )
+    expected = ARCHITECTURES.get(machine, machine)
+    if config.architecture != expected:
+        raise ImageContentError(
+            f"{name} has architecture {config.architecture}; expected {expected}",
+            hint="pull or build the image for this machine's architecture",
+        )

@@ -1,0 +1,104 @@
+"""What a registry's or skopeo's answer means for the person who reads it. Pure text work."""
+
+import json
+import re
+from pathlib import Path
+
+from bootcpy.model.image import ImageReference, Transport
+from bootcpy.paths import ROOT_AUTH_FILES
+
+_TRANSIENT = re.compile(
+    r"connection reset|connection refused|i/o timeout|timeout awaiting|TLS handshake timeout|"
+    r"unexpected EOF|no route to host|network is unreachable|temporary failure|"
+    r"\b(429|500|502|503|504)\b|too many requests|server misbehaving|broken pipe",
+    re.IGNORECASE,
+)
+# (pattern in skopeo's words, what it means, what to do); the first match counts.
+_MEANINGS = (
+    (
+        r"rejected by policy|Source image rejected|signature was required",
+        "{image} is rejected by the policy in {policy}: {cause}",
+        "sign the image as that policy demands, or correct the policy",
+    ),
+    (
+        r"unauthorized|authentication required|denied|\b401\b|\b403\b",
+        "{registry} refuses access to {image}: {cause} ({credentials})",
+        "put the credentials (as podman login --authfile writes them) into /etc/ostree/auth.json",
+    ),
+    (
+        r"manifest unknown|name unknown|not found|does not exist|no such image|"
+        r"does not resolve to an image|identifier is not an image|unknown to registry|"
+        r"reference .* not found|no descriptor found|no such file",
+        "there is no image {image}: {cause}",
+        "check the name and the tag",
+    ),
+    (
+        r"no such host|server misbehaving|connection refused|i/o timeout|no route to host|"
+        r"network is unreachable|connection reset|TLS handshake timeout",
+        "{registry} cannot be reached: {cause}",
+        "check the network and the registry's name, and try again",
+    ),
+    (
+        r"x509|certificate|server gave HTTP response to HTTPS client",
+        "{registry} is not trusted: {cause}",
+        "add its certificate below /etc/containers/certs.d, "
+        "or declare it insecure in /etc/containers/registries.conf.d",
+    ),
+    (
+        r"unexpected EOF|invalid tar|tar header|unexpected end of JSON|invalid character",
+        "{image} is truncated or not an image: {cause}",
+        "copy or download it again",
+    ),
+)
+
+
+def is_transient(cause: str) -> bool:
+    """Tell whether trying the same again may succeed."""
+    return _TRANSIENT.search(cause) is not None
+
+
+def registry_host(reference: ImageReference) -> str:
+    """Name what serves the image: the registry's host, else the transport."""
+    if reference.transport is Transport.REGISTRY:
+        return f"registry {reference.name.partition('/')[0]}"
+    return str(reference.transport)
+
+
+def explain_open_failure(
+    cause: str, reference: ImageReference, *, auth_file: Path | None, policy_file: Path | None
+) -> tuple[str, str | None]:
+    """Turn skopeo's `cause` into a message and a hint that name the things involved."""
+    if auth_file:
+        credentials = f"credentials from {auth_file}"
+    else:
+        credentials = f"no credentials: none of {', '.join(map(str, ROOT_AUTH_FILES))} exists"
+    shown = " ".join(cause.split())
+    for pattern, meaning, hint in _MEANINGS:
+        if re.search(pattern, cause, re.IGNORECASE):
+            message = meaning.format(
+                image=reference,
+                registry=registry_host(reference),
+                policy=policy_file or "policy.json",
+                credentials=credentials,
+                cause=shown,
+            )
+            return message, hint
+    return f"cannot open {reference}: {shown}", None
+
+
+def refuses_nothing(policy_text: str) -> bool:
+    """Tell whether a policy.json's default is exactly one `insecureAcceptAnything`.
+
+    As in ostree-ext, per-transport scopes are not looked at.
+
+    Raises:
+        ValueError: the text is not JSON.
+    """
+    policy = json.loads(policy_text)
+    default = policy.get("default") if isinstance(policy, dict) else None
+    return (
+        isinstance(default, list)
+        and len(default) == 1
+        and isinstance(default[0], dict)
+        and default[0].get("type") == "insecureAcceptAnything"
+    )
