@@ -1,0 +1,174 @@
+"""The program: builds the command tree, runs the command, and ends with its status.
+
+The commands themselves are in the table `bootcpy.cli.commands`. What a command raises
+on purpose (`BootcpyError`) becomes one `error:` line, a `hint:` line and an exit status
+here; anything else is a bug and keeps its traceback.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from bootcpy import __version__
+from bootcpy.cli.commands import COMMANDS, GROUPS, NAMES, Command, named_by
+from bootcpy.errors import BootcpyError, ExitStatus
+
+_RED, _PLAIN = "\x1b[31m", "\x1b[0m"
+_LEVELS = {
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "trace": logging.DEBUG,
+}
+
+
+class _Stopped(BaseException):
+    """A signal asked the program to end; unwinds the stack so that `with` blocks clean up."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signal = signal.Signals(signum)
+
+
+def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMANDS) -> int:
+    """Run a command line, by default this process's own, and return its exit status."""
+    name, words = called_as(argv or sys.argv)
+    _set_up_environment()
+    try:
+        with _signals_unwinding():
+            try:
+                tree(named_by(words, commands))(args=words, prog_name=name)
+            finally:
+                sys.stdout.flush()  # here, where a reader that went away can be told from a bug
+    except BootcpyError as e:
+        _report(e)
+        return e.exit_status
+    except _Stopped as e:
+        print(f"{name}: stopped by {e.signal.name}", file=sys.stderr)
+        return ExitStatus.TERMINATED if e.signal is signal.SIGTERM else ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        return _reader_went_away()
+    return ExitStatus.OK
+
+
+def called_as(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the program's name and the words after it, from `argv`."""
+    name = Path(argv[0]).name
+    if name in NAMES:
+        return "bootc", [*NAMES[name].split(), *argv[1:]]
+    return (name if name == "bootc" else "bootcpy"), list(argv[1:])
+
+
+def tree(commands: Sequence[Command] = COMMANDS) -> typer.Typer:
+    """Return the command tree with `commands`, whose modules are imported by this."""
+    root = _group()
+    root.callback(invoke_without_command=True)(_root)
+    groups: dict[str, typer.Typer] = {"": root}
+    for command in commands:
+        if command.group not in groups:
+            about = GROUPS[command.group]
+            group = groups[command.group] = _group()
+            group.callback(invoke_without_command=True, help=about.help)(_require_command)
+            root.add_typer(group, name=command.group, hidden=about.hidden)
+        module, _, function = command.function.partition(":")
+        groups[command.group].command(
+            command.name,
+            hidden=command.hidden,
+            context_settings={"ignore_unknown_options": command.takes_anything},
+        )(getattr(import_module(f"bootcpy.cli.{module}"), function))
+    return root
+
+
+def _group() -> typer.Typer:
+    return typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def _print_version(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        print(f"{context.find_root().info_name} {__version__}")
+        raise typer.Exit
+
+
+def _require_command(context: typer.Context) -> None:
+    # Not typer's no_args_is_help: its status is 0 with one version and 2 with another.
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(ExitStatus.USAGE)
+
+
+def _root(
+    context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Deploy and update the operating system from bootable container images."""
+    _require_command(context)
+
+
+def _report(error: BootcpyError) -> None:
+    """Say on stderr what went wrong and what to do about it."""
+    coloured = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    label = f"{_RED}error:{_PLAIN}" if coloured else "error:"
+    print(label, error.message, file=sys.stderr)
+    if error.hint:
+        print("hint:", error.hint, file=sys.stderr)
+
+
+def _reader_went_away() -> int:
+    """End quietly when stdout was a pipe that nobody reads any more, as in `bootc … | head`."""
+    # The interpreter flushes stdout once more when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitStatus.FAILED
+
+
+@contextmanager
+def _signals_unwinding() -> Generator[None]:
+    """Turn the first SIGINT or SIGTERM into `_Stopped`; later ones wait for the clean-up."""
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            # Not SIG_IGN: the programs that clean up must not inherit deafness.
+            signal.signal(each, lambda _signum, _frame: None)
+        raise _Stopped(signum)
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _set_up_environment() -> None:
+    """Give tools a home directory, as bootc does, and our log a level."""
+    if os.geteuid() == 0:
+        os.environ.setdefault("HOME", "/root")
+    asked = os.environ.get("BOOTC_LOG") or os.environ.get("RUST_LOG") or ""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("bootcpy").setLevel(log_level(asked))
+
+
+def log_level(filter_text: str) -> int:
+    """Return the level of a log filter: `debug`, or the plain part of `info,hyper=off`."""
+    levels = [_LEVELS[part] for part in filter_text.lower().split(",") if part in _LEVELS]
+    return levels[0] if levels else logging.WARNING
