@@ -1,0 +1,122 @@
+"""Which boot loader an image is installed with, and driving its parts onto a target."""
+
+import logging
+import re
+from pathlib import Path
+
+from bootcpy import paths
+from bootcpy.errors import BootcpyError, UsageError
+from bootcpy.model.plan import Bootloader
+from bootcpy.model.progress import Progress
+from bootcpy.system import bios_boot, esp
+from bootcpy.system.mount import TargetTree
+from bootcpy.system.run import run
+
+log = logging.getLogger(__name__)
+
+
+def require_bootloader(image_root: Path, choice: Bootloader, machine: str) -> None:
+    """Check that the image unpacked at `image_root` can be installed with `choice`.
+
+    Writes nothing; to be called before anything is written.
+
+    Raises:
+        UsageError: `choice` does not work with deployments of ostree's kind.
+        ImageContentError: the image lacks files of the boot loader.
+    """
+    match choice:
+        case Bootloader.NONE:
+            return
+        case Bootloader.SYSTEMD | Bootloader.GRUB_CC:
+            raise UsageError(
+                f"the boot loader {choice} reads only a FAT /boot, which ostree deployments "
+                "cannot have",
+                hint="use --bootloader grub, or none to bring your own",
+            )
+        case Bootloader.GRUB:
+            _, grub, _ = esp.loader_files(image_root, machine)
+            esp.vendor_directory(grub.read_bytes())
+
+
+def has_bios_files(image_root: Path) -> bool:
+    """Tell whether the image at `image_root` brings GRUB for BIOS."""
+    return (image_root / bios_boot.GRUB_PC / "boot.img").is_file()
+
+
+def install(
+    target: TargetTree,
+    choice: Bootloader,
+    *,
+    image_root: Path,
+    machine: str,
+    generic_image: bool,
+    timestamp_s: int | None,
+    progress: Progress,
+) -> None:
+    """Make the disk of `target` start the menu in its /boot, with the loader of the image.
+
+    The menu itself is written by libostree's deploy. A firmware entry is made unless
+    `generic_image`; where that fails the disk boots all the same, by the removable path.
+
+    Raises:
+        ImageContentError: the image lacks files of the boot loader.
+        ToolFailedError: writing the EFI system partition failed.
+    """
+    require_bootloader(image_root, choice, machine)
+    if choice is Bootloader.NONE:
+        return
+    if target.esp is not None:
+        with progress.step("Writing the EFI system partition"):
+            files = esp.planned_files(image_root, machine=machine, root_uuid=target.root_uuid)
+            esp.write(target.esp, files, timestamp_s=timestamp_s)
+    if target.bios_boot is not None:
+        if has_bios_files(image_root):
+            with progress.step("Writing GRUB for BIOS"):
+                bios_boot.install(
+                    target.bios_boot, image_root=image_root, root_uuid=target.root_uuid
+                )
+        else:
+            progress.note("The disk will not boot on BIOS: the image has no grub-pc-bin.")
+    if target.esp is not None and not generic_image and has_efi_variables():
+        try:
+            _register(target, image_root=image_root, machine=machine)
+        except BootcpyError as e:
+            log.warning("no firmware boot entry was made, the removable path remains: %s", e)
+
+
+def has_efi_variables() -> bool:
+    """Tell whether this machine was started by UEFI and lets us write its variables."""
+    try:
+        return any(paths.EFI_VARIABLES.iterdir())
+    except OSError:
+        return False
+
+
+def _register(target: TargetTree, *, image_root: Path, machine: str) -> None:
+    """Put the disk's shim first in the firmware's boot order, replacing its earlier entry."""
+    if target.esp_number is None:
+        raise BootcpyError(f"{target.esp} is not a partition of {target.disk}")
+    _, grub, _ = esp.loader_files(image_root, machine)
+    vendor = esp.vendor_directory(grub.read_bytes())
+    for number in entries_of_partition(run("efibootmgr", "--verbose"), target.esp_uuid):
+        run("efibootmgr", "--quiet", f"--bootnum={number}", "--delete-bootnum")
+    run(
+        "efibootmgr",
+        "--quiet",
+        "--create",
+        f"--disk={target.disk}",
+        f"--part={target.esp_number}",
+        f"--label={vendor}",
+        f"--loader=\\EFI\\{vendor}\\shim{esp.FIRMWARE[machine].suffix}.efi",
+    )
+
+
+def entries_of_partition(listing: str, partition_uuid: str | None) -> tuple[str, ...]:
+    """Return the numbers of the boot entries on `partition_uuid` in efibootmgr's `listing`."""
+    if partition_uuid is None:
+        return ()
+    entry = re.compile(
+        rf"^Boot([0-9A-F]{{4}})\*?\s.*\bGPT,{re.escape(partition_uuid)},",
+        re.IGNORECASE | re.MULTILINE,
+    )
+    return tuple(entry.findall(listing))
