@@ -1,0 +1,62 @@
+"""Deployments and boot states to test with; every argument has an uninteresting default."""
+
+import json
+from typing import Any
+
+from bootcpy.model.boot_state import BootState, Deployment, ImageRecord
+from bootcpy.model.image import SignedImageReference
+from bootcpy.model.origin import Origin
+
+BOOTED_IMAGE = "ostree-unverified-registry:quay.io/example/os:latest"
+DIGEST_1 = "sha256:" + "1" * 64
+DIGEST_2 = "sha256:" + "2" * 64
+DIGEST_3 = "sha256:" + "3" * 64
+
+
+def record(
+    digest: str = DIGEST_1,
+    *,
+    labels: dict[str, str] | None = None,
+    created: str | None = None,
+    layers: tuple[tuple[str, int], ...] = (("sha256:" + "a" * 64, 100),),
+) -> ImageRecord:
+    config: dict[str, Any] = {
+        "architecture": "amd64",
+        "config": {"Labels": labels or {}},
+        "created": created,
+    }
+    manifest = {
+        "config": {"digest": "sha256:" + "c" * 64, "size": 2},
+        "layers": [{"digest": digest_, "size": size} for digest_, size in layers],
+    }
+    return ImageRecord(
+        manifest_digest=digest,
+        manifest_text=json.dumps(manifest),
+        config_text=json.dumps(config),
+    )
+
+
+def origin(image: str | None = BOOTED_IMAGE, **rest: Any) -> Origin:  # noqa: ANN401 - Origin's own
+    return Origin(image=None if image is None else SignedImageReference.parse(image), **rest)
+
+
+def deployment(
+    checksum: str = "c0ffee",
+    *,
+    image: str | None = BOOTED_IMAGE,
+    digest: str | None = DIGEST_1,
+    **rest: Any,  # noqa: ANN401 - Deployment's own
+) -> Deployment:
+    facts: dict[str, Any] = {
+        "serial": 0,
+        "stateroot": "default",
+        "index": 0,
+        "origin": origin(image),
+        "image": None if digest is None else record(digest),
+        **rest,
+    }
+    return Deployment(checksum=checksum, **facts)
+
+
+def state(*deployments: Deployment, **rest: Any) -> BootState:  # noqa: ANN401 - BootState's own
+    return BootState(deployments=deployments, **rest)

@@ -1,0 +1,203 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from bootcpy.errors import ConfigurationError
+from bootcpy.model.boot_state import BootState, Unlocked
+from bootcpy.model.host import BootOrder, Host, HostSpec
+from bootcpy.model.host_document import (
+    host_tree,
+    parse_edited_spec,
+    to_json,
+    to_yaml,
+)
+from bootcpy.model.host_schema import schema, schema_text
+from bootcpy.model.image import SignedImageReference
+from bootcpy.model.slots import host_from_state
+from tests.unit.model.states import DIGEST_2, deployment, record, state
+
+_SCHEMA_FILE = Path(__file__).parents[3] / "docs" / "host-v1.schema.json"
+
+_NOT_DEPLOYED = (
+    '{"apiVersion":"org.containers.bootc/v1","kind":"BootcHost","metadata":{"name":"host"},'
+    '"spec":{"bootOrder":"default","image":null},"status":{"booted":null,"readOnly":false,'
+    '"rollback":null,"rollbackQueued":false,"staged":null,"type":null,"usrOverlay":null}}'
+)
+
+_FULL = host_from_state(
+    state(
+        deployment("aa", index=0, staged=True, finalization_locked=True, digest=DIGEST_2),
+        deployment(
+            "bb",
+            index=1,
+            booted=True,
+            unlocked=Unlocked.DEVELOPMENT,
+            image="ostree-image-signed:oci:/mnt/os: it's odd",
+            cached_update=record(DIGEST_2, labels={"version": "1.10"}),
+        ),
+        deployment("cc", index=2, serial=3, image="ostree-remote-image:debian:docker://x/y"),
+        deployment("dd", index=3, pinned=True),
+        deployment("ee", index=4, stateroot="other", image=None, digest=None),
+    )
+)
+_HOSTS = {
+    "not deployed": host_from_state(BootState()),
+    "full": _FULL,
+    "plain ostree": host_from_state(state(deployment(booted=True, image=None, digest=None))),
+}
+
+
+def test_to_json_of_a_host_that_is_not_deployed() -> None:
+    assert to_json(host_from_state(BootState())) == _NOT_DEPLOYED
+
+
+def test_to_yaml_keeps_the_order_of_the_types() -> None:
+    booted = deployment(
+        "bb",
+        booted=True,
+        image="ostree-image-signed:oci:/mnt/os",
+        cached_update=None,
+    )
+    entry = """\
+    image:
+      image:
+        image: /mnt/os
+        transport: oci
+        signature: containerPolicy
+      version: null
+      timestamp: null
+      imageDigest: sha256:1111111111111111111111111111111111111111111111111111111111111111
+      architecture: amd64
+    cachedUpdate: null
+    incompatible: false
+    pinned: false
+    softRebootCapable: false
+    downloadOnly: false
+    store: ostreeContainer
+    ostree:
+      stateroot: default
+      checksum: bb
+      deploySerial: 0
+    composefs: null
+"""
+    assert to_yaml(host_from_state(state(booted))) == (
+        """\
+apiVersion: org.containers.bootc/v1
+kind: BootcHost
+metadata:
+  name: host
+spec:
+  image:
+    image: /mnt/os
+    transport: oci
+    signature: containerPolicy
+  bootOrder: default
+status:
+  staged: null
+  booted:
+"""
+        + entry
+        + """\
+  rollback: null
+  rollbackQueued: false
+  type: bootcHost
+  usrOverlay: null
+  readOnly: false
+"""
+    )
+
+
+@pytest.mark.parametrize("host", _HOSTS.values(), ids=_HOSTS.keys())
+def test_both_forms_say_the_same(host: Host) -> None:
+    assert json.loads(to_json(host)) == host_tree(host)
+    assert yaml.safe_load(to_yaml(host)) == host_tree(host)
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["1.10", "1e3", "7", "0x1f", "yes", "null", "~", "", " x", "x ", "x: y", "x #y", "#x", "- x",
+     "'", '"', "{x}", "[x]", "*x", "&x", "!x", "%x", "@x", "`x", "x:", "a\nb", "ä", "1:30", "-",
+     "12_000", ".5", "+1", "=", "<<", "2026-01-01", "NaN", ".inf"],
+)  # fmt: skip
+def test_to_yaml_quotes_what_would_not_be_read_as_a_string(version: str) -> None:
+    booted = replace(
+        deployment(booted=True),
+        stateroot=version,
+    )
+    tree = yaml.safe_load(to_yaml(host_from_state(state(booted))))
+    # Dates are the one thing bootc leaves bare that YAML 1.1 gives a type of its own.
+    assert str(tree["status"]["booted"]["ostree"]["stateroot"]) == version
+
+
+@pytest.mark.parametrize("host", _HOSTS.values(), ids=_HOSTS.keys())
+def test_every_document_satisfies_the_schema(host: Host) -> None:
+    jsonschema.Draft202012Validator(schema()).validate(json.loads(to_json(host)))
+
+
+def test_schema_refuses_what_is_no_host_document() -> None:
+    document: dict[str, Any] = json.loads(to_json(_FULL))
+    document["status"]["booted"]["pinned"] = None
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema()).validate(document)
+
+
+def test_schema_file_is_current() -> None:
+    assert _SCHEMA_FILE.read_text(encoding="utf-8") == schema_text()
+
+
+_EDITED = """\
+apiVersion: org.containers.bootc/v1alpha1
+kind: BootcHost
+spec:
+  image: {image: quay.io/example/os, transport: registry, signature: {ostreeRemote: debian}}
+  bootOrder: rollback
+  unheard: of
+status: nonsense
+"""
+
+
+def test_parse_edited_spec_reads_the_spec_and_nothing_else() -> None:
+    assert parse_edited_spec(_EDITED, name="x") == HostSpec(
+        image=SignedImageReference.parse("ostree-remote-registry:debian:quay.io/example/os"),
+        boot_order=BootOrder.ROLLBACK,
+    )
+
+
+@pytest.mark.parametrize("host", _HOSTS.values(), ids=_HOSTS.keys())
+@pytest.mark.parametrize("form", [to_json, to_yaml])
+def test_parse_edited_spec_returns_what_was_printed(host: Host, form: Any) -> None:  # noqa: ANN401
+    assert parse_edited_spec(form(host), name="x") == host.spec
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "f.yaml:1: expected the node content, but found '<stream end>'"),
+        ("a\n", "f.yaml: the document is not a mapping"),
+        ("kind: BootcHost\n", "f.yaml: missing key apiVersion"),
+        ("apiVersion: x\nkind: y\nspec: 1\n", "f.yaml: spec is not a mapping"),
+        ("apiVersion: x\nkind: y\nspec: {bootOrder: z}", "f.yaml: spec.bootOrder: 'z' is unknown"),
+        ("apiVersion: x\nkind: y\nspec: {image: quay.io/x}", "f.yaml: spec.image is not a mapping"),
+        (
+            "apiVersion: x\nkind: y\nspec: {image: {image: quay.io/x}}",
+            "f.yaml: spec.image.transport: a non-empty string is needed",
+        ),
+        (
+            "apiVersion: x\nkind: y\nspec: {image: {image: x, transport: ftp}}",
+            "f.yaml: spec.image.transport: unknown transport 'ftp'",
+        ),
+        (
+            "apiVersion: x\nkind: y\nspec: {image: {image: x, transport: oci, signature: no}}",
+            "f.yaml: spec.image.signature: False is unknown",
+        ),
+    ],
+)  # fmt: skip
+def test_parse_edited_spec_names_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_edited_spec(text, name="f.yaml")
+    assert caught.value.message == message
