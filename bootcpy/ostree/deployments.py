@@ -1,0 +1,175 @@
+"""Reading the deployments of the running system through libostree.
+
+Nothing here writes, locks or mounts: any number of readers may run at once, with or
+without privileges, also while another process deploys.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from bootcpy import paths
+from bootcpy.errors import DeploymentError
+from bootcpy.model.boot_state import BootState, Deployment, ImageRecord, Unlocked
+from bootcpy.model.origin import Origin
+from bootcpy.ostree.bindings import GLib, OSTree
+
+# A deployment that is replaced while it is read looks broken for a moment only.
+_ATTEMPTS = 5
+_PAUSE_S = 0.1
+
+_MANIFEST_DIGEST = "ostree.manifest-digest"
+_MANIFEST = "ostree.manifest"
+_CONFIG = "ostree.container.image-config"
+_CACHED_DIGEST = "ostree-ext.cached.manifest-digest"
+_CACHED_MANIFEST = "ostree-ext.cached.manifest"
+_CACHED_CONFIG = "ostree-ext.cached.config"
+_STRING = GLib.VariantType("s")
+
+# By the values of OstreeDeploymentUnlockedState.
+_UNLOCKED = (Unlocked.NONE, Unlocked.DEVELOPMENT, Unlocked.HOTFIX, Unlocked.TRANSIENT)
+
+_STAGED_LOCK = Path("/run/ostree/staged-deployment-locked")
+_SOFT_REBOOT_TARGET = Path("/usr/lib/systemd/system/soft-reboot.target")
+_SELINUX = Path("/sys/fs/selinux/enforce")
+
+
+def read_boot_state() -> BootState:
+    """Return the facts about all deployments of the running system.
+
+    Raises:
+        DeploymentError: the deployments or the repository cannot be read.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        sysroot = OSTree.Sysroot.new_default()
+        try:
+            sysroot.load(None)
+            return boot_state(sysroot)
+        except GLib.Error as e:
+            if attempt == _ATTEMPTS:
+                raise DeploymentError(
+                    f"the deployments of this system cannot be read: {e.message}",
+                    hint=None if os.geteuid() == 0 else "run the command as root",
+                ) from e
+        time.sleep(_PAUSE_S)
+    raise AssertionError  # the loop returns or raises
+
+
+def boot_state(sysroot: OSTree.Sysroot) -> BootState:
+    """Return the facts about the deployments of a loaded `sysroot`.
+
+    Raises:
+        DeploymentError: an origin file is corrupt.
+        gi.repository.GLib.Error: the repository cannot be read.
+    """
+    repo = sysroot.repo()
+    booted = sysroot.get_booted_deployment()
+    return BootState(
+        deployments=tuple(
+            _deployment(sysroot, repo, deployment, booted)
+            for deployment in sysroot.get_deployments()
+        ),
+        read_only=_is_on_read_only_medium(paths.SYSROOT),
+    )
+
+
+def _deployment(
+    sysroot: OSTree.Sysroot,
+    repo: OSTree.Repo,
+    deployment: OSTree.Deployment,
+    booted: OSTree.Deployment | None,
+) -> Deployment:
+    checksum, serial = deployment.get_csum(), deployment.get_deployserial()
+    is_booted = booted is not None and deployment.equal(booted)
+    text = _origin_text(deployment.get_origin())
+    image, cached_update = _records(repo, checksum)
+    return Deployment(
+        checksum=checksum,
+        serial=serial,
+        stateroot=deployment.get_osname(),
+        index=deployment.get_index(),
+        origin=Origin.parse(text, name=f"{checksum}.{serial}.origin"),
+        booted=is_booted,
+        staged=deployment.is_staged(),
+        finalization_locked=deployment.is_staged() and _is_locked(deployment),
+        pinned=deployment.is_pinned(),
+        soft_reboot_capable=not is_booted and _can_soft_reboot(sysroot, deployment, booted),
+        unlocked=_UNLOCKED[int(deployment.get_unlocked())],
+        image=image,
+        cached_update=cached_update,
+    )
+
+
+def _origin_text(key_file: GLib.KeyFile | None) -> str:
+    """Return an origin as text; a deployment without the file has None, which the stubs hide."""
+    return "" if key_file is None else key_file.to_data()[0]
+
+
+def _records(repo: OSTree.Repo, checksum: str) -> tuple[ImageRecord | None, ImageRecord | None]:
+    """Return what a commit says of its image, and of the update that was seen last."""
+    _, commit, _ = repo.load_commit(checksum)
+    metadata = commit.get_child_value(0)
+    _, detached = repo.read_commit_detached_metadata(checksum, None)
+    return (
+        _record(metadata, _MANIFEST_DIGEST, _MANIFEST, _CONFIG),
+        _record(detached, _CACHED_DIGEST, _CACHED_MANIFEST, _CACHED_CONFIG),
+    )
+
+
+def _record(
+    metadata: GLib.Variant | None, digest: str, manifest: str, config: str
+) -> ImageRecord | None:
+    if metadata is None:  # no detached metadata, which the stubs hide
+        return None
+    texts = [_text(metadata, key) for key in (digest, manifest, config)]
+    if texts[0] is None or texts[1] is None:
+        return None
+    return ImageRecord(manifest_digest=texts[0], manifest_text=texts[1], config_text=texts[2])
+
+
+def _text(metadata: GLib.Variant, key: str) -> str | None:
+    value: Any = metadata.lookup_value(key, None)
+    return value.get_string() if value is not None and value.is_of_type(_STRING) else None
+
+
+def _is_locked(deployment: OSTree.Deployment) -> bool:
+    if hasattr(deployment, "is_finalization_locked"):  # libostree 2023.8
+        return bool(deployment.is_finalization_locked())
+    return _STAGED_LOCK.exists()
+
+
+def _can_soft_reboot(
+    sysroot: OSTree.Sysroot,
+    deployment: OSTree.Deployment,
+    booted: OSTree.Deployment | None,
+) -> bool:
+    """Ask libostree (2025.3 or newer), under the conditions that bootc adds."""
+    if booted is None or not hasattr(sysroot, "deployment_can_soft_reboot"):
+        return False
+    if not _SOFT_REBOOT_TARGET.exists():
+        return False
+    bootconfig = deployment.get_bootconfig()
+    options = (bootconfig.get("options") if bootconfig else None) or ""
+    # Before 2025.7 libostree answers for entries that have not been finalized yet as well.
+    if not OSTree.check_version(2025, 7) and "ostree=" not in options:
+        return False
+    if not sysroot.deployment_can_soft_reboot(deployment):
+        return False
+    return not _SELINUX.exists() or _policy(sysroot, deployment) == _policy(sysroot, booted)
+
+
+def _policy(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> str | None:
+    policy = OSTree.SePolicy.new(sysroot.get_deployment_directory(deployment), None)
+    checksum: str | None = policy.get_csum()
+    return checksum
+
+
+def _is_on_read_only_medium(path: Path) -> bool:
+    """Return whether the block device below `path` refuses writes (not: a read-only mount)."""
+    device = path.stat().st_dev
+    flag = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/ro")
+    try:
+        return flag.read_text(encoding="ascii").strip() == "1"
+    except FileNotFoundError:  # no block device, as for btrfs or overlayfs
+        return False

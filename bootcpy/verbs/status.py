@@ -1,0 +1,30 @@
+"""`bootc status`: what is booted, staged and kept, as the host document."""
+
+import os
+
+from bootcpy import paths
+from bootcpy.model.boot_state import BootState
+from bootcpy.model.host import Host
+from bootcpy.model.slots import booted_only as without_staged_and_rollback
+from bootcpy.model.slots import host_from_state
+
+
+def status(*, booted_only: bool = False) -> Host:
+    """Return the host document of the running system.
+
+    In a container, and on a host that libostree did not boot, it has no entries.
+
+    Raises:
+        DeploymentError: the deployments cannot be read.
+    """
+    if is_in_container() or not paths.OSTREE_BOOTED.exists():
+        return host_from_state(BootState())
+    from bootcpy.ostree import deployments  # noqa: PLC0415 - only a booted host needs libostree
+
+    host = host_from_state(deployments.read_boot_state())
+    return without_staged_and_rollback(host) if booted_only else host
+
+
+def is_in_container() -> bool:
+    """Return whether this process runs in a container, by bootc's three signs."""
+    return "container" in os.environ or paths.CONTAINER_ENV.exists() or paths.DOCKER_ENV.exists()
