@@ -1,0 +1,152 @@
+"""Where this process runs: rights, container, machine, firmware."""
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from bootcpy import paths
+from bootcpy.errors import EnvironmentMismatchError, PrivilegeError
+
+_CAP_SYS_ADMIN = 21  # linux/capability.h
+_RUN_HINT = (
+    "sudo podman run --rm --privileged --pid=host -v /dev:/dev "
+    "-v /var/lib/containers:/var/lib/containers IMAGE bootc install to-disk DEVICE"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerFacts:
+    """What podman wrote into /run/.containerenv of a privileged container."""
+
+    engine: str
+    name: str
+    image: str
+    image_id: str
+    rootless: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessFacts:
+    """What decides whether this process may install."""
+
+    uid: int
+    has_sys_admin: bool
+    pid: int
+    pid1_uid: int
+    container: ContainerFacts | None
+
+
+def machine() -> str:
+    """Return the architecture as `uname -m` prints it."""
+    return platform.machine()
+
+
+def has_efi_variables() -> bool:
+    """Return whether this machine was booted by UEFI and its variables are visible."""
+    try:
+        return any(paths.EFI_VARIABLES.iterdir())
+    except OSError:
+        return False
+
+
+def parse_containerenv(text: str) -> ContainerFacts | None:
+    """Read /run/.containerenv; None if it is empty, as without --privileged."""
+    values: dict[str, str] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals:
+            values[key.strip()] = value.strip().strip('"')
+    if "engine" not in values:
+        return None
+    return ContainerFacts(
+        engine=values["engine"],
+        name=values.get("name", ""),
+        image=values.get("image", ""),
+        image_id=values.get("imageid", ""),
+        rootless=values.get("rootless") == "1",
+    )
+
+
+def read_process() -> ProcessFacts:
+    """Return the facts about this process."""
+    try:
+        text = paths.CONTAINER_ENV.read_text(encoding="utf-8")
+    except OSError:
+        text = None
+    return ProcessFacts(
+        uid=os.geteuid(),
+        has_sys_admin=_has_sys_admin(),
+        pid=os.getpid(),
+        pid1_uid=Path("/proc/1").stat().st_uid,
+        container=None
+        if text is None
+        else parse_containerenv(text)
+        or ContainerFacts(engine="", name="", image="", image_id="", rootless=False),
+    )
+
+
+def _has_sys_admin() -> bool:
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("CapBnd:"):
+            return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
+    return False
+
+
+def require_root(process: ProcessFacts) -> None:
+    """Refuse to go on without full rights.
+
+    Raises:
+        PrivilegeError: the user is not root, or lacks CAP_SYS_ADMIN.
+    """
+    if process.uid != 0:
+        where = " inside the container" if process.container else ""
+        raise PrivilegeError(
+            f"the user running this command{where} must be root",
+            hint="start podman itself as root: `sudo podman run ...`"
+            if process.container
+            else "run it with sudo",
+        )
+    if not process.has_sys_admin:
+        raise PrivilegeError(
+            "this command needs full privileges (CAP_SYS_ADMIN)",
+            hint="add --privileged to `podman run`",
+        )
+
+
+def require_self_install(process: ProcessFacts) -> ContainerFacts:
+    """Return what is known of the container whose own image is to be installed.
+
+    The checks and their order are those of bootc's prepare_install.
+
+    Raises:
+        PrivilegeError: rights are missing.
+        EnvironmentMismatchError: this is no podman container, or one started otherwise.
+    """
+    container = process.container
+    if container is None:
+        raise EnvironmentMismatchError(
+            "no --source-imgref, and this is not a podman container that could install its image",
+            hint=_RUN_HINT,
+        )
+    require_root(process)
+    if process.pid == 1:
+        raise EnvironmentMismatchError(
+            "the container has a process namespace of its own",
+            hint="add --pid=host to `podman run`",
+        )
+    if container.rootless or process.pid1_uid != 0:
+        raise PrivilegeError(
+            "cannot install from rootless podman", hint="start it as root: `sudo podman run ...`"
+        )
+    if not container.engine.startswith("podman"):
+        raise EnvironmentMismatchError(
+            f"cannot install from a container of {container.engine or 'an unknown engine'}",
+            hint=_RUN_HINT,
+        )
+    if not container.image_id:
+        raise EnvironmentMismatchError(
+            f"podman does not say which image the container {container.name} runs",
+            hint="start the container from an image, not from a root file system",
+        )
+    return container

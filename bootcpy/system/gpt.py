@@ -1,0 +1,106 @@
+"""Partition tables: the only importer of pyparted.
+
+libparted aligns, names and types partitions and writes both copies of the table and
+the protective MBR; what it cannot set (the disk's and the partitions' own GUIDs,
+attribute bits) sfdisk sets afterwards. Works on block devices and on plain files.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from bootcpy.errors import TargetError
+from bootcpy.model.layout import DiskLayout, Partition
+from bootcpy.system.run import run
+
+log = logging.getLogger(__name__)
+
+
+def write(disk: Path, layout: DiskLayout) -> None:
+    """Replace the partition table of `disk` with `layout`, and check it by reading it back.
+
+    The kernel is not told; see `block.reread_partitions`.
+
+    Raises:
+        TargetError: libparted cannot use the disk, or the table reads back differently.
+    """
+    _write_table(disk, layout)
+    run("sfdisk", "--no-tell-kernel", "--disk-id", disk, str(layout.disk_uuid).upper())
+    for partition in layout.partitions:
+        number = str(partition.number)
+        uuid = str(partition.uuid).upper()
+        run("sfdisk", "--no-tell-kernel", "--part-uuid", disk, number, uuid)
+        if partition.bootable:
+            run("sfdisk", "--no-tell-kernel", "--part-attrs", disk, number, "LegacyBIOSBootable")
+    _verify(disk, layout)
+
+
+def _write_table(disk: Path, layout: DiskLayout) -> None:
+    import parted  # noqa: PLC0415 - a C library that only this command needs
+
+    try:
+        device = parted.getDevice(str(disk))
+        sector_bytes = device.sectorSize
+        table = parted.freshDisk(device, "gpt")
+        for partition in layout.partitions:
+            geometry = parted.Geometry(
+                device=device,
+                start=partition.start_bytes // sector_bytes,
+                length=partition.size_bytes // sector_bytes,
+            )
+            made = parted.Partition(disk=table, type=parted.PARTITION_NORMAL, geometry=geometry)
+            table.addPartition(partition=made, constraint=parted.Constraint(exactGeom=geometry))
+            made.set_name(partition.name)
+            made.type_uuid = partition.type_uuid.bytes
+        table.commitToDevice()
+    except (parted.DeviceException, parted.DiskException, parted.PartitionException) as e:
+        raise _cannot_write(disk, e) from e
+    except parted.IOException as e:
+        raise _cannot_write(disk, e) from e
+
+
+def _cannot_write(disk: Path, cause: Exception) -> TargetError:
+    return TargetError(f"cannot write a partition table to {disk}: {cause}")
+
+
+def read(disk: Path) -> dict[str, Any] | None:
+    """Return the partition table of `disk` as `sfdisk --json` describes it, None without one.
+
+    Raises:
+        ToolFailedError: the disk cannot be read.
+    """
+    text = run("sfdisk", "--json", disk, ok=(0, 1))
+    return json.loads(text)["partitiontable"] if text.strip() else None
+
+
+def _verify(disk: Path, layout: DiskLayout) -> None:
+    table = read(disk) or {}
+    sector_bytes = table.get("sectorsize", 512)
+    found = {
+        "id": UUID(table.get("id", str(UUID(int=0)))),
+        "partitions": [
+            (
+                p["start"] * sector_bytes,
+                p["size"] * sector_bytes,
+                UUID(p["type"]),
+                UUID(p["uuid"]),
+                p.get("name", ""),
+            )
+            for p in table.get("partitions", [])
+        ],
+    }
+    wanted = {
+        "id": layout.disk_uuid,
+        "partitions": [_key(partition) for partition in layout.partitions],
+    }
+    if found != wanted:
+        raise TargetError(
+            f"{disk} did not keep the partition table that was written to it",
+            hint="the disk may be failing: see the kernel's messages (`dmesg`)",
+        )
+
+
+def _key(p: Partition) -> tuple[int, int, UUID, UUID, str]:
+    return (p.start_bytes, p.size_bytes, p.type_uuid, p.uuid, p.name)

@@ -1,0 +1,41 @@
+"""Making a disk empty, so that nothing of what it held can come back to life."""
+
+import os
+from pathlib import Path
+
+from bootcpy.errors import ToolFailedError
+from bootcpy.model.size import MIB
+from bootcpy.system import gpt
+from bootcpy.system.run import run
+
+
+def wipe(disk: Path, size_bytes: int) -> None:
+    """Remove every signature from `disk`, the ones inside its partitions included.
+
+    The first and last MiB of each old partition are zeroed: that is where LVM, RAID and
+    file systems keep what would bring them back to life in a partition made later.
+    """
+    try:
+        table = gpt.read(disk) or {}
+    except ToolFailedError:
+        table = {}
+    sector_bytes = table.get("sectorsize", 512)
+    ranges = [
+        (p["start"] * sector_bytes, (p["start"] + p["size"]) * sector_bytes)
+        for p in table.get("partitions", [])
+    ]
+    run("wipefs", "--all", "--force", disk)
+    clear_edges(disk, [*ranges, (0, size_bytes)])
+
+
+def clear_edges(disk: Path, ranges: list[tuple[int, int]]) -> None:
+    """Zero the first and last MiB of each of the `ranges` (start, end) of `disk`, in bytes."""
+    fd = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for start, end in ranges:
+            edge = min(MIB, end - start)
+            os.pwrite(fd, bytes(edge), start)
+            os.pwrite(fd, bytes(edge), end - edge)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
