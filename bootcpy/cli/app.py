@@ -16,10 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-import typer
-
 from bootcpy import __version__
 from bootcpy.cli.commands import COMMANDS, GROUPS, NAMES, Command, named_by
+from bootcpy.cli.typer_alone import typer
 from bootcpy.errors import BootcpyError, ExitStatus
 
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
