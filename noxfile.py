@@ -1,0 +1,104 @@
+"""The development sessions. `nox -l` lists them; `nox -s SESSION -- ARGUMENTS` runs one.
+
+`./dev SESSION` does the same on a machine that has nothing installed yet.
+"""
+
+import os
+import sys
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "unit"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+# What `test` runs, the cheap answers first.
+EVERYTHING = ("lint", "types", "unit", "docs", "image", "system", "vm")
+# Progress lines must not wait in a buffer when the output is a log.
+os.environ["PYTHONUNBUFFERED"] = "1"
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install this project, editable, and dependency groups."""
+    session.install("--quiet", "-e.", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and the import rules between the layers: seconds."""
+    install(session, "lint")
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-logo")
+    session.run("validate-pyproject", "pyproject.toml")
+    for script in ("dev", ".ci/run"):
+        session.run("sh", "-n", script, external=True)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, with mypy --strict: seconds."""
+    install(session, "types")
+    session.install("--quiet", "--no-deps", *nox.project.dependency_groups(PROJECT, "stubs"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """Tests that need no root, no disk and no network: seconds."""
+    install(session, "test")
+    session.run("pytest", "--timeout=120", *(session.posargs or ["tests/unit"]))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Whether man pages, schema and help agree with the code; `-- --write` makes them."""
+    install(session, "docs")
+    write = session.posargs == ["--write"]
+    session.run("python", "-m", "tools.update_generated", *([] if write else ["--check"]))
+    session.run("pytest", "--timeout=120", "tests/docs")
+
+
+@nox.session(venv_backend="none")
+def image(session: nox.Session) -> None:
+    """Build the bootable image from images/Containerfile: minutes, then cached. Root."""
+    run_tool(session, "tools.image", "build")
+
+
+@nox.session(venv_backend="none")
+def system(session: nox.Session) -> None:
+    """Tests on loop devices with real libostree, inside the built image: minutes. Root."""
+    run_tool(session, "tools.system_tests")
+
+
+@nox.session
+def vm(session: nox.Session) -> None:
+    """Tests that install the image and boot it in QEMU: half an hour. Root."""
+    install(session, "test")
+    session.run("pytest", "--timeout=3600", *(session.posargs or ["tests/vm"]))
+
+
+@nox.session(venv_backend="none")
+def demo(session: nox.Session) -> None:
+    """Build the image, install it onto a disk file, boot that, log in; `-- --keep`. Root."""
+    run_tool(session, "tools.demo")
+
+
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Time and memory of an install against `cp -a` of the same tree. Root."""
+    run_tool(session, "bench.install")
+
+
+@nox.session(venv_backend="none")
+def test(session: nox.Session) -> None:
+    """Run everything, the quick sessions first; fails when any of them does. Root."""
+    for name in EVERYTHING:
+        session.notify(name)
+
+
+def run_tool(session: nox.Session, module: str, *arguments: str) -> None:
+    """Run one of the development tools, which need nothing beyond the standard library."""
+    session.run(sys.executable, "-m", module, *arguments, *session.posargs)
