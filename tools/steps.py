@@ -1,0 +1,99 @@
+"""Show long work as it happens: named, timed steps, and commands that are never silent."""
+
+import os
+import select
+import shlex
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from bootcpy.errors import BootcpyError
+from tools import qemu
+
+_SILENCE_S = 4.0
+_TAIL_LINES = 20
+
+
+def say(text: str) -> None:
+    """Print a line of detail below the current step."""
+    for line in text.splitlines():
+        print(f"    {line}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Announce `title`, and say afterwards how long it took."""
+    print(f"==> {title}", file=sys.stderr, flush=True)
+    started = time.monotonic()
+    yield
+    say(f"done in {time.monotonic() - started:.0f} s")
+
+
+def run(argv: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None) -> str:
+    """Run a command, show its output line by line as it comes, and return that output.
+
+    While it prints nothing, a line every few seconds says that it still runs.
+
+    Raises:
+        BootcpyError: it is not installed, or ended with a status other than 0.
+    """
+    program = os.path.basename(argv[0])  # noqa: PTH119 - argv may hold text or a path
+    try:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=None if env is None else {**os.environ, **env},
+            preexec_fn=qemu.die_with_parent,  # noqa: PLW1509 - no threads here
+        )
+    except FileNotFoundError as e:
+        raise BootcpyError(f"{program} is not installed", hint="./dev installs it") from e
+    with child:
+        try:
+            said = _show(child)
+        except BaseException:
+            # The terminal's Ctrl-C went to the child as well: let it clean up, but not for ever.
+            child.terminate()
+            try:
+                child.wait(15)
+            except subprocess.TimeoutExpired:
+                child.kill()
+            raise
+    if child.returncode != 0:
+        tail = "\n".join(said.splitlines()[-_TAIL_LINES:])
+        shown = shlex.join(os.fspath(argument) for argument in argv)
+        raise BootcpyError(f"{shown} ended with status {child.returncode}:\n{tail}")
+    return said
+
+
+def _show(child: "subprocess.Popen[bytes]") -> str:
+    said = bytearray()
+    line = bytearray()
+    recent: deque[str] = deque(maxlen=1)
+    started = time.monotonic()
+    if child.stdout is None:
+        return ""
+    output = child.stdout.fileno()
+    while True:
+        ready, _, _ = select.select([output], [], [], _SILENCE_S)
+        if not ready:
+            doing = f" ({recent[0]})" if recent else ""
+            say(f"… {time.monotonic() - started:.0f} s{doing}")
+            continue
+        added = os.read(output, 65536)
+        if not added:
+            break
+        said += added
+        line += added.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *whole, line = line.split(b"\n")
+        for text in (raw.decode(errors="replace").rstrip() for raw in whole):
+            if text:
+                recent.append(text[:70])
+                say(text)
+    if line:
+        say(line.decode(errors="replace"))
+    return said.decode(errors="replace")
