@@ -12,7 +12,8 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from bootcpy.errors import BootcpyError, ToolFailedError
@@ -22,11 +23,13 @@ log = logging.getLogger(__name__)
 # Output is parsed, so it must not be translated.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
 _STDERR_TAIL_BYTES = 1024  # keeps an error readable, as bootc's command helpers do
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
 
 
 def _die_with_parent() -> None:
     """Ask the kernel to kill this (child) process when the thread that started it ends."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
@@ -65,17 +68,24 @@ def run(
 
     argv = [program, *(os.fspath(arg) for arg in args)]
     log.debug("exec: %s", shlex.join(argv))
+    # Held back until there is something to kill: a tool must not work on while `with`
+    # blocks above take away what it works on.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
     try:
-        finished: Any = sh.Command(program)(
+        running: Any = sh.Command(program)(
             *argv[1:],
             _in=stdin,
             _env=_environment(env),
             _ok_code=list(ok),
             _timeout=timeout_s,
             _tty_out=False,
-            _return_cmd=True,
             _preexec_fn=_die_with_parent,
+            _bg=True,  # returns at once; sh waits no differently
+            _bg_exc=False,
         )
+        with _killed_on_exit(running):
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            running.wait()
     except sh.CommandNotFound as e:
         raise BootcpyError(
             f"the program {program} is not installed", hint=f"install {program} and try again"
@@ -89,8 +99,21 @@ def run(
             status=e.exit_code,
             stderr=stderr,
         ) from e
-    stdout: bytes = finished.stdout
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    stdout: bytes = running.stdout
     return stdout.decode(errors="replace")
+
+
+@contextmanager
+def _killed_on_exit(running: Any) -> Generator[None]:  # noqa: ANN401 - sh is imported late
+    """Return with the tool ended, whatever ends the context."""
+    try:
+        yield
+    finally:
+        if running.is_alive():
+            running.process.kill()
+            running.process.wait()
 
 
 def _ending(status: int) -> str:
