@@ -47,7 +47,12 @@ GROUPS = {
     "internals": Group(help="Helpers that the system calls; not stable.", hidden=True),
 }
 
-COMMANDS: tuple[Command, ...] = (Command(words="status", function="status:status"),)
+COMMANDS: tuple[Command, ...] = (
+    Command(words="status", function="status:status"),
+    Command(words="container prepare", function="container:prepare"),
+    Command(words="install to-disk", function="install:to_disk"),
+    Command(words="install print-configuration", function="install:print_configuration"),
+)
 
 # Called under one of these names, the program is the command.
 NAMES = {

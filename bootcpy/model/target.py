@@ -18,6 +18,7 @@ class TargetState:
     holders: tuple[str, ...] = ()  # "vg0-root (LVM)", "md0 (RAID)", "loop3 (loop device)"
     runs_host: bool = False  # the host's root file system is on it
     busy: bool = False  # somebody has it open exclusively
+    available_bytes: int | None = None  # of a disk file: allocated to it or free below it
 
 
 def require_usable(state: TargetState, *, wipe: bool) -> None:

@@ -103,6 +103,7 @@ def read_disk_file(path: Path) -> TargetState:
             hint="leave out --via-loopback to install onto a device",
         )
     path = path.resolve()
+    below = os.statvfs(path)
     return TargetState(
         disk=DiskFacts(
             path=str(path),
@@ -114,6 +115,7 @@ def read_disk_file(path: Path) -> TargetState:
         holders=tuple(f"{name} (loop device)" for name in _loops_on(status)),
         read_only=not os.access(path, os.W_OK),
         busy=_is_locked(path),
+        available_bytes=below.f_bavail * below.f_frsize + status.st_blocks * _SECTOR_BYTES,
     )
 
 

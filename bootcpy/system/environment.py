@@ -1,4 +1,4 @@
-"""Where this process runs: rights, container, machine, firmware."""
+"""Where this process runs: rights, container, machine."""
 
 import os
 import platform
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import EnvironmentMismatchError, PrivilegeError
+from bootcpy.system.containers_storage import parse_container_env
 
 _CAP_SYS_ADMIN = 21  # linux/capability.h
 _RUN_HINT = (
@@ -42,21 +43,9 @@ def machine() -> str:
     return platform.machine()
 
 
-def has_efi_variables() -> bool:
-    """Return whether this machine was booted by UEFI and its variables are visible."""
-    try:
-        return any(paths.EFI_VARIABLES.iterdir())
-    except OSError:
-        return False
-
-
-def parse_containerenv(text: str) -> ContainerFacts | None:
+def parse_container_facts(text: str) -> ContainerFacts | None:
     """Read /run/.containerenv; None if it is empty, as without --privileged."""
-    values: dict[str, str] = {}
-    for line in text.splitlines():
-        key, equals, value = line.partition("=")
-        if equals:
-            values[key.strip()] = value.strip().strip('"')
+    values = parse_container_env(text)
     if "engine" not in values:
         return None
     return ContainerFacts(
@@ -81,7 +70,7 @@ def read_process() -> ProcessFacts:
         pid1_uid=Path("/proc/1").stat().st_uid,
         container=None
         if text is None
-        else parse_containerenv(text)
+        else parse_container_facts(text)
         or ContainerFacts(engine="", name="", image="", image_id="", rootless=False),
     )
 

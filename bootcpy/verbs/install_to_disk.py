@@ -1,0 +1,266 @@
+"""`install to-disk`: facts, refusals, plan; then disk to mounted tree, and the next file.
+
+The order of things is the promise: everything that can be refused is refused before
+the first byte is written, and everything after that happens inside one stack of
+contexts in a private mount namespace, so that no way of ending leaves a mount or a
+loop device behind.
+"""
+
+import os
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bootcpy import paths
+from bootcpy.errors import BootcpyError
+from bootcpy.model.config import InstallConfig
+from bootcpy.model.install import (
+    InstallRequest,
+    SourceImage,
+    choose_filesystem,
+    plan_install,
+    require_block_setup,
+    target_reference,
+    unpacked_size,
+)
+from bootcpy.model.kargs import parse_kargs_d
+from bootcpy.model.layout import DiskLayout, Role
+from bootcpy.model.oci import require_bootable
+from bootcpy.model.plan import InstallPlan
+from bootcpy.model.progress import Progress
+from bootcpy.system import (
+    block,
+    bootable_root,
+    bootloader,
+    containers_storage,
+    environment,
+    filesystem,
+    gpt,
+    loop,
+    mount,
+    skopeo,
+)
+from bootcpy.system.wipe import clear_edges, wipe
+from bootcpy.verbs import install_to_filesystem
+from bootcpy.verbs.print_configuration import read_config
+
+_OWN_ROOT = Path("/")
+_NODES = paths.RUN / "nodes"
+
+
+def install_to_disk(request: InstallRequest, *, progress: Progress) -> None:
+    """Install the image onto the disk, and leave it ready to boot.
+
+    Raises:
+        BootcpyError: in many kinds; unless it is about writing, nothing was written.
+    """
+    with planned(request, progress=progress) as (plan, image):
+        _execute(plan, image, progress)
+
+
+@contextmanager
+def planned(
+    request: InstallRequest, *, progress: Progress
+) -> Generator[tuple[InstallPlan, skopeo.OpenedImage]]:
+    """Return what `install_to_disk` would do and the image it would do it with.
+
+    Reads, and refuses what cannot be done; writes nothing. Moves the process into a
+    mount namespace of its own.
+
+    Raises:
+        BootcpyError: the request is refused.
+    """
+    process = environment.read_process()
+    if request.source is None:
+        environment.require_self_install(process)
+    environment.require_root(process)
+    machine = environment.machine()
+    config = read_config()
+    for warning in config.warnings:
+        progress.note(f"warning: {warning}")
+    choose_filesystem(request, config)
+    require_block_setup(request, config)
+    keys = _read_authorized_keys(request.root_ssh_authorized_keys)
+    state = (
+        block.read_disk_file(request.device)
+        if request.via_loopback
+        else block.read_disk(request.device)
+    )
+    mount.enter_private_namespace()
+    own = containers_storage.read_own_image() if request.source is None else None
+    reference = own.reference if own else request.source
+    assert reference is not None  # noqa: S101 - one of the two, which mypy cannot see
+    with progress.step(f"Reading the image {own.name if own else reference}"):
+        stack = ExitStack()
+        image = stack.enter_context(skopeo.opened(reference))
+    with stack:
+        require_bootable(image.config, machine=machine, name=own.name if own else str(reference))
+        source = _source_image(image, own, machine)
+        plan = plan_install(
+            request,
+            config=config,
+            state=state,
+            image=source,
+            machine=machine,
+            authorized_keys=keys,
+            source_date_epoch=_source_date_epoch(),
+        )
+        bootloader.require_bootloader(_OWN_ROOT, plan.deploy.bootloader, machine)
+        if request.run_fetch_check:
+            _require_fetchable(request, config, source, progress)
+        yield plan, image
+
+
+def _read_authorized_keys(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise BootcpyError(
+            f"cannot read the authorized keys {path}: {e}",
+            hint="in a container, mount the file into it: podman run -v FILE:/keys:ro",
+        ) from e
+
+
+def _source_date_epoch() -> int | None:
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError as e:
+        raise BootcpyError(
+            f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds", hint="unset it"
+        ) from e
+
+
+def _source_image(
+    image: skopeo.OpenedImage, own: containers_storage.OwnImage | None, machine: str
+) -> SourceImage:
+    """Return what the plan needs to know of the image; look into it where it is our own root."""
+    kargs: tuple[str, ...] | None = None
+    composefs_required = False
+    if own is not None:
+        bootable_root.require_bootable_root(_OWN_ROOT)
+        kargs = parse_kargs_d(bootable_root.read_kargs_d(_OWN_ROOT) or (), machine)
+        composefs_required = bootable_root.requires_composefs(_OWN_ROOT)
+        if composefs_required:
+            bootable_root.require_composefs_support()
+    if own is None:
+        reference, name = image.reference, image.reference.name
+    else:
+        bare = own.name.partition("@")[0]
+        reference = type(image.reference)(image.reference.transport, bare)
+        reference, name = reference.with_digest(image.manifest_digest), own.name
+    return SourceImage(
+        reference=reference,
+        name=name,
+        manifest_digest=image.manifest_digest,
+        version=image.config.version,
+        layers=len(image.manifest.layers),
+        unpacked_bytes=unpacked_size(image.blobs),
+        kargs=kargs,
+        composefs_required=composefs_required,
+    )
+
+
+def _require_fetchable(
+    request: InstallRequest, config: InstallConfig, source: SourceImage, progress: Progress
+) -> None:
+    target = target_reference(request, config, source)
+    with (
+        progress.step(f"Checking that {target.image} can be fetched"),
+        skopeo.opened(target.image, signature=target.signature),
+    ):
+        pass
+
+
+def _execute(plan: InstallPlan, image: skopeo.OpenedImage, progress: Progress) -> None:
+    disk = Path(plan.disk.path)
+    if plan.disk.via_loopback:
+        progress.note("warning: a disk file is made as a generic image (--generic-image)")
+    progress.note(f"Installing image: {plan.deploy.source}")
+    progress.note(f"Digest: {plan.deploy.manifest_digest}")
+    with ExitStack() as stack:
+        # Device nodes that /dev lacks, and the mount point, vanish with the namespace.
+        stack.enter_context(mount.mounted("tmpfs", paths.RUN, filesystem="tmpfs"))
+        _NODES.mkdir(mode=0o700)
+        if not plan.disk.via_loopback:
+            stack.enter_context(block.locked(disk))
+        with progress.step(f"Partitioning {disk}"):
+            _write_table(disk, plan)
+        devices = _partition_devices(disk, plan, stack)
+        with progress.step(f"Making file systems: FAT32 and {plan.filesystem}"):
+            _make_filesystems(devices, plan)
+        target = _target_tree(disk, devices, plan.layout)
+        stack.enter_context(
+            mount.mounted(devices[Role.ROOT], target.root, filesystem=plan.filesystem.value)
+        )
+        target.root.chmod(0o755)
+        install_to_filesystem.populate(target, plan.deploy, image, progress)
+        with progress.step("Finishing: trimming and writing out"):
+            filesystem.finish(target.root)
+            stack.close()
+    progress.note("Installation complete!")
+
+
+def _write_table(disk: Path, plan: InstallPlan) -> None:
+    if plan.wipe:
+        wipe(disk, plan.disk.size_bytes)
+    gpt.write(disk, plan.layout)
+    clear_edges(disk, [(p.start_bytes, p.end_bytes) for p in plan.layout.partitions])
+
+
+def _partition_devices(disk: Path, plan: InstallPlan, stack: ExitStack) -> dict[Role, Path]:
+    """Return a block device for each partition: the kernel's node, or a loop device."""
+    partitions = plan.layout.partitions
+    found = (
+        None if plan.disk.via_loopback else block.partition_nodes(disk, plan.layout, nodes=_NODES)
+    )
+    if found is not None:
+        return {p.role: found[p.number] for p in partitions}
+    return {
+        p.role: stack.enter_context(
+            loop.attached(
+                disk,
+                nodes=_NODES,
+                offset_bytes=p.start_bytes,
+                size_bytes=p.size_bytes,
+                sector_bytes=plan.disk.sector_bytes,
+                direct_io=os.environ.get("BOOTC_DIRECT_IO") == "on",
+            )
+        )
+        for p in partitions
+        if p.filesystem is not None
+    }
+
+
+def _make_filesystems(devices: dict[Role, Path], plan: InstallPlan) -> None:
+    esp = plan.layout.find(Role.ESP)
+    if esp is not None:
+        filesystem.make_esp(devices[Role.ESP], esp, sector_bytes=plan.disk.sector_bytes)
+    filesystem.make_root(devices[Role.ROOT], plan.layout.root, reproducible=plan.seed is not None)
+
+
+def _target_tree(disk: Path, devices: dict[Role, Path], layout: DiskLayout) -> mount.TargetTree:
+    esp = layout.find(Role.ESP)
+    bios = layout.find(Role.BIOS_BOOT)
+    return mount.TargetTree(
+        root=paths.INSTALL_ROOT,
+        root_uuid=str(layout.root.filesystem_id),
+        disk=disk,
+        esp=devices.get(Role.ESP),
+        esp_uuid=str(esp.uuid) if esp else None,
+        esp_number=esp.number if esp else None,
+        esp_start_bytes=esp.start_bytes if esp else 0,
+        esp_size_bytes=esp.size_bytes if esp else 0,
+        bios_boot=mount.BiosBoot(
+            disk=disk,
+            start_bytes=bios.start_bytes,
+            size_bytes=bios.size_bytes,
+            sector_bytes=layout.sector_bytes,
+        )
+        if bios
+        else None,
+    )

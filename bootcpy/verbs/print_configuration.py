@@ -1,0 +1,18 @@
+"""`install print-configuration`: what the install configuration says, merged."""
+
+from pathlib import Path
+
+from bootcpy import paths
+from bootcpy.model.config import InstallConfig, merge_install_config
+from bootcpy.system.drop_ins import read_drop_ins
+from bootcpy.system.environment import machine
+
+
+def read_config() -> InstallConfig:
+    """Return the install configuration of the system or container this runs in.
+
+    Raises:
+        ConfigurationError: a file of it is malformed.
+    """
+    bases = [Path("/", base, paths.INSTALL_CONFIG_D) for base in paths.INSTALL_CONFIG_BASES]
+    return merge_install_config(read_drop_ins(bases, suffix=".toml"), machine())
