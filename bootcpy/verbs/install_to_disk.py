@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import BootcpyError
+from bootcpy.model.bootable import require_bootable_tree, requires_composefs
 from bootcpy.model.config import InstallConfig
 from bootcpy.model.install import (
     InstallRequest,
@@ -28,9 +29,10 @@ from bootcpy.model.layout import DiskLayout, Role
 from bootcpy.model.oci import require_bootable
 from bootcpy.model.plan import InstallPlan
 from bootcpy.model.progress import Progress
+from bootcpy.ostree import sysroot
 from bootcpy.system import (
     block,
-    bootable_root,
+    boot_facts,
     bootloader,
     containers_storage,
     environment,
@@ -40,6 +42,7 @@ from bootcpy.system import (
     mount,
     skopeo,
 )
+from bootcpy.system.drop_ins import read_drop_ins
 from bootcpy.system.wipe import clear_edges, wipe
 from bootcpy.verbs import install_to_filesystem
 from bootcpy.verbs.print_configuration import read_config
@@ -142,11 +145,11 @@ def _source_image(
     kargs: tuple[str, ...] | None = None
     composefs_required = False
     if own is not None:
-        bootable_root.require_bootable_root(_OWN_ROOT)
-        kargs = parse_kargs_d(bootable_root.read_kargs_d(_OWN_ROOT) or (), machine)
-        composefs_required = bootable_root.requires_composefs(_OWN_ROOT)
-        if composefs_required:
-            bootable_root.require_composefs_support()
+        facts = boot_facts.read(_OWN_ROOT)
+        require_bootable_tree(facts, composefs_supported=sysroot.supports_composefs())
+        composefs_required = requires_composefs(facts.prepare_root_conf or "")
+        kargs_d = read_drop_ins([_OWN_ROOT / paths.KARGS_D], suffix=".toml")
+        kargs = parse_kargs_d(kargs_d, machine)
     if own is None:
         reference, name = image.reference, image.reference.name
     else:
