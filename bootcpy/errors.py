@@ -27,6 +27,19 @@ class BootcpyError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle without calling __init__, whose arguments differ between the kinds.
+
+        Errors cross from the processes that import layers to the one that waits for them.
+        """
+        return (_rebuild, (type(self), dict(self.__dict__)))
+
+
+def _rebuild(kind: type[BootcpyError], state: dict[str, object]) -> BootcpyError:
+    error = kind.__new__(kind, state["message"])
+    error.__dict__.update(state)
+    return error
+
 
 class UsageError(BootcpyError):
     """The command line contradicts itself or names a value that does not exist."""

@@ -26,23 +26,29 @@ _MEANINGS = (
         "put the credentials (as podman login --authfile writes them) into /etc/ostree/auth.json",
     ),
     (
-        r"manifest unknown|name unknown|not found|does not exist|no such image|"
-        r"does not resolve to an image|identifier is not an image|unknown to registry|"
-        r"reference .* not found|no descriptor found|no such file",
+        (
+            r"manifest unknown|name unknown|not found|does not exist|no such image|"
+            r"does not resolve to an image|identifier is not an image|unknown to registry|"
+            r"reference .* not found|no descriptor found|no such file"
+        ),
         "there is no image {image}: {cause}",
         "check the name and the tag",
     ),
     (
-        r"no such host|server misbehaving|connection refused|i/o timeout|no route to host|"
-        r"network is unreachable|connection reset|TLS handshake timeout",
+        (
+            r"no such host|server misbehaving|connection refused|i/o timeout|no route to host|"
+            r"network is unreachable|connection reset|TLS handshake timeout"
+        ),
         "{registry} cannot be reached: {cause}",
         "check the network and the registry's name, and try again",
     ),
     (
         r"x509|certificate|server gave HTTP response to HTTPS client",
         "{registry} is not trusted: {cause}",
-        "add its certificate below /etc/containers/certs.d, "
-        "or declare it insecure in /etc/containers/registries.conf.d",
+        (
+            "add its certificate below /etc/containers/certs.d, "
+            "or declare it insecure in /etc/containers/registries.conf.d"
+        ),
     ),
     (
         r"unexpected EOF|invalid tar|tar header|unexpected end of JSON|invalid character",
@@ -101,4 +107,22 @@ def refuses_nothing(policy_text: str) -> bool:
         and len(default) == 1
         and isinstance(default[0], dict)
         and default[0].get("type") == "insecureAcceptAnything"
+    )
+
+
+def explain_blob_failure(
+    cause: str, reference: ImageReference, digest: str
+) -> tuple[str, str, str]:
+    """Return (`content` or `source`, message, hint) for a layer that could not be read."""
+    shown = " ".join(cause.split())
+    if re.search(r"corrupted blob|expected \d+ bytes|digest mismatch|does not match", cause):
+        return (
+            "content",
+            f"layer {digest} of {reference} is not what the manifest says: {shown}",
+            "the image is corrupt; pull, copy or build it again",
+        )
+    return (
+        "source",
+        f"layer {digest} of {reference} cannot be read from {registry_host(reference)}: {shown}",
+        "run the command again; layers that were complete are kept",
     )

@@ -59,9 +59,11 @@ def read_own_image() -> OwnImage:
             hint="podman run --rm --privileged --pid=host -v /dev:/dev "
             "-v /var/lib/containers:/var/lib/containers IMAGE bootc install ...",
         )
-    values = parse_container_env(CONTAINER_ENV.read_text())
+    values = parse_container_env(CONTAINER_ENV.read_text("utf-8"))
     if not values.get("engine", "").startswith("podman"):
-        raise EnvironmentMismatchError("Currently this command only supports being executed via podman")
+        raise EnvironmentMismatchError(
+            "Currently this command only supports being executed via podman"
+        )
     if values.get("rootless") == "1":
         raise EnvironmentMismatchError(
             "Cannot install from rootless podman; this command must be run as root",
@@ -80,7 +82,7 @@ def read_own_image() -> OwnImage:
 
 def _read_records(path: Path) -> dict[str, Mapping[str, Any]]:
     """Read one of the storage's JSON lists, by id."""
-    return {record["id"]: record for record in json.loads(path.read_text())}
+    return {record["id"]: record for record in json.loads(path.read_text("utf-8"))}
 
 
 def find_layer_trees(

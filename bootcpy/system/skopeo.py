@@ -162,7 +162,7 @@ class Proxy:
 
 
 def _parse_version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("-")[0].split("."))
+    return tuple(int(part) for part in text.split("-", maxsplit=1)[0].split("."))
 
 
 class OpenedImage:

@@ -1,0 +1,197 @@
+"""Directory trees as ostree stores them, and their union: metadata only, no checkout.
+
+A tree is known by the checksum of its dirtree object; what is in it is loaded when it
+is looked at, and a directory that the union does not touch is never loaded at all.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bootcpy.errors import ImageContentError
+from bootcpy.model.tar_filter import OPAQUE_MARKER, WHITEOUT_PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRef:
+    """A stored directory: the checksums of its contents and of its own metadata."""
+
+    contents: str
+    meta: str
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a dirtree object holds: file names to content checksums, and directories."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    dirs: dict[str, TreeRef] = field(default_factory=dict)
+
+
+class TreeStore(Protocol):
+    """Where dirtree objects are kept."""
+
+    def load(self, contents: str) -> Listing:
+        """Return what the dirtree object `contents` holds."""
+
+    def store(self, listing: Listing) -> str:
+        """Write a dirtree object and return its checksum."""
+
+
+class Directory:
+    """A directory that can be changed; loaded from the store when first looked into."""
+
+    __slots__ = ("_dirs", "_files", "_origin", "_store", "meta")
+
+    def __init__(self, store: TreeStore, meta: str, origin: str | None = None) -> None:
+        """Begin empty, or as the stored directory whose contents are `origin`."""
+        self._store = store
+        self.meta = meta
+        self._origin = origin
+        self._files: dict[str, str] | None = None
+        self._dirs: dict[str, Directory] | None = None
+
+    @classmethod
+    def from_ref(cls, store: TreeStore, ref: TreeRef) -> "Directory":
+        """Return the stored directory `ref`, to be changed."""
+        return cls(store, ref.meta, ref.contents)
+
+    def _load(self) -> tuple[dict[str, str], dict[str, "Directory"]]:
+        if self._files is None or self._dirs is None:
+            listing = Listing() if self._origin is None else self._store.load(self._origin)
+            self._files = listing.files
+            self._dirs = {
+                name: Directory.from_ref(self._store, ref) for name, ref in listing.dirs.items()
+            }
+            self._origin = None
+        return self._files, self._dirs
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files in it: name to content checksum."""
+        return self._load()[0]
+
+    @property
+    def dirs(self) -> dict[str, "Directory"]:
+        """The directories in it."""
+        return self._load()[1]
+
+    def find(self, path: str) -> "Directory | None":
+        """Return the directory at `path` below this one; the empty path is itself."""
+        node: Directory | None = self
+        for name in filter(None, path.split("/")):
+            if node is None:
+                return None
+            node = node.dirs.get(name)
+        return node
+
+    def write(self) -> TreeRef:
+        """Store what changed and return the directory as stored."""
+        if self._files is None or self._dirs is None:
+            if self._origin is not None:
+                return TreeRef(self._origin, self.meta)
+            return TreeRef(self._store.store(Listing()), self.meta)
+        dirs = {name: child.write() for name, child in self._dirs.items()}
+        return TreeRef(self._store.store(Listing(self._files, dirs)), self.meta)
+
+    def new_directory(self, meta: str) -> "Directory":
+        """Return an empty directory kept in the same store."""
+        return Directory(self._store, meta)
+
+    def stored(self) -> str | None:
+        """Return the checksum of its contents if it is as it was stored."""
+        return self._origin
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Return the directory part and the last component of `path`."""
+    directory, _, name = path.rpartition("/")
+    return directory, name
+
+
+def unite_shards(base: Directory, other: Directory) -> None:
+    """Add to `base` what `other`, another part of the same layer, holds."""
+    if base.stored() is not None and base.stored() == other.stored():
+        return
+    base.files.update(other.files)
+    for name, theirs in other.dirs.items():
+        ours = base.dirs.get(name)
+        if ours is None:
+            base.dirs[name] = theirs
+        else:
+            unite_shards(ours, theirs)
+
+
+def link_files(root: Directory, links: Iterable[tuple[str, str]]) -> None:
+    """Give each path of `links` the content of its target, as a hard link does.
+
+    Raises:
+        ImageContentError: a target is not a file of the same layer.
+    """
+    for path, target in links:
+        directory, name = split_path(target)
+        holder = root.find(directory)
+        content = holder.files.get(name) if holder else None
+        if content is None:
+            raise ImageContentError(
+                f"the layer's hard link {path!r} points to {target!r}, which the layer lacks",
+                hint="the image is malformed or hostile; do not use it",
+            )
+        directory, name = split_path(path)
+        parent = root.find(directory)
+        if parent is None or name in parent.dirs:
+            raise ImageContentError(f"the layer's hard link {path!r} stands in for a directory")
+        parent.files[name] = content
+
+
+def apply_layer(
+    lower: Directory,
+    upper: Directory,
+    *,
+    implicit: Collection[str] | None,
+    whiteouts: bool = True,
+    path: str = "",
+) -> None:
+    """Lay `upper` over `lower`, obeying whiteouts, and change `lower` to the union.
+
+    `implicit` are the directories of the upper layer that it did not describe
+    itself: they keep the lower layer's metadata. None means that this is not known
+    (the layer was imported by another program); then every directory that exists
+    keeps its metadata, which is what those programs do. Without `whiteouts` the
+    caller knows that the upper layer hides nothing, which saves looking.
+
+    Raises:
+        ImageContentError: a whiteout names nothing.
+    """
+    opaque = OPAQUE_MARKER in upper.files
+    if opaque:
+        lower.files.clear()
+        lower.dirs.clear()
+    if opaque or (implicit is not None and path not in implicit):
+        lower.meta = upper.meta
+    _apply_files(lower, upper, path)
+    for name, theirs in upper.dirs.items():
+        below = f"{path}/{name}" if path else name
+        lower.files.pop(name, None)
+        ours = lower.dirs.get(name)
+        if ours is None and not whiteouts:
+            lower.dirs[name] = theirs
+            continue
+        if ours is None:
+            ours = lower.dirs[name] = lower.new_directory(theirs.meta)
+        apply_layer(ours, theirs, implicit=implicit, whiteouts=whiteouts, path=below)
+
+
+def _apply_files(lower: Directory, upper: Directory, path: str) -> None:
+    """Take over the files of one directory, and take away what whiteouts name."""
+    for name in upper.files:
+        if name.startswith(WHITEOUT_PREFIX) and name != OPAQUE_MARKER:
+            hidden = name.removeprefix(WHITEOUT_PREFIX)
+            if not hidden:
+                raise ImageContentError(f"the layer has a whiteout without a name in /{path}")
+            lower.files.pop(hidden, None)
+            lower.dirs.pop(hidden, None)
+    for name, content in upper.files.items():
+        if not name.startswith(WHITEOUT_PREFIX):
+            lower.dirs.pop(name, None)
+            lower.files[name] = content

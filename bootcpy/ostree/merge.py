@@ -1,0 +1,137 @@
+"""The layers of an image become one commit: the one that is deployed.
+
+The union is made on directory metadata alone; no file is touched. Only an image with an
+SELinux policy is checked out, since its files have to be labelled.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bootcpy.model.oci import ImageConfig, Manifest, canonical_json, commit_timestamp
+from bootcpy.model.tree import Directory, TreeRef, apply_layer
+from bootcpy.ostree.bindings import GLib, OSTree
+from bootcpy.ostree.layers import IMPORTER_VERSION, KEY_IMPORTER_VERSION, read_traits, write_tree
+from bootcpy.ostree.objects import RepoTrees, commit_tree, open_tree, write_commit
+from bootcpy.ostree.repo import explained, transaction
+
+KEY_MANIFEST_DIGEST = "ostree.manifest-digest"
+KEY_MANIFEST = "ostree.manifest"
+KEY_CONFIG = "ostree.container.image-config"
+
+# What buildah leaves behind when it mounts these over an image during a build.
+_BUILD_LEFTOVERS = ("hostname", "resolv.conf")
+_AT_FDCWD = -100
+
+
+def merge_layers(
+    repo: OSTree.Repo,
+    *,
+    base: str | None,
+    layers: Sequence[str],
+    manifest_text: str,
+    config_text: str,
+    manifest_digest: str,
+) -> str:
+    """Write the commit of an image from its layers' commits and return its checksum.
+
+    `base` is the embedded ostree commit of an image that has one; `layers` are laid
+    over it, or over nothing, in order.
+
+    Raises:
+        ImageContentError: a layer has a whiteout without a name.
+        NoSpaceError, BootcpyError: see `explained`.
+    """
+    manifest, config = Manifest.parse(manifest_text), ImageConfig.parse(config_text)
+    with explained("cannot merge the layers"), transaction(repo):
+        root = _unite(repo, base, layers)
+        _drop_build_leftovers(repo, root)
+        tree = root.write()
+    if _has_selinux_policy(root):
+        tree = _labelled(repo, tree)
+    metadata = {
+        KEY_MANIFEST_DIGEST: manifest_digest,
+        KEY_MANIFEST: canonical_json(manifest_text),
+        KEY_CONFIG: canonical_json(config_text),
+        KEY_IMPORTER_VERSION: IMPORTER_VERSION,
+    }
+    with explained("cannot write the image's commit"), transaction(repo):
+        return write_commit(
+            repo,
+            tree,
+            parent=base,
+            metadata={key: GLib.Variant("s", value) for key, value in metadata.items()},
+            timestamp_s=commit_timestamp(manifest, config),
+        )
+
+
+def _unite(repo: OSTree.Repo, base: str | None, layers: Sequence[str]) -> Directory:
+    lowest, *upper = [base, *layers] if base else list(layers)
+    traits = read_traits(repo, lowest)
+    if base or not traits.whiteouts:
+        root = open_tree(repo, lowest)
+    else:  # even the lowest layer may hold whiteouts; they hide nothing but must go
+        root = Directory(RepoTrees(repo), commit_tree(repo, lowest).meta)
+        upper.insert(0, lowest)
+    for layer in upper:
+        traits = read_traits(repo, layer)
+        apply_layer(
+            root, open_tree(repo, layer), implicit=traits.implicit, whiteouts=traits.whiteouts
+        )
+    return root
+
+
+def _drop_build_leftovers(repo: OSTree.Repo, root: Directory) -> None:
+    etc = root.find("usr/etc")
+    if etc is None:
+        return
+    for name in _BUILD_LEFTOVERS:
+        checksum = etc.files.get(name)
+        if checksum is not None:
+            _, _, info, _ = repo.load_file(checksum, None)
+            if info.get_size() == 0 and not info.get_is_symlink():
+                del etc.files[name]
+
+
+def _has_selinux_policy(root: Directory) -> bool:
+    """Tell whether the merged tree brings a policy to label its files by."""
+    selinux = root.find("usr/etc/selinux")
+    return selinux is not None and "config" in selinux.files and bool(selinux.dirs)
+
+
+def _labelled(repo: OSTree.Repo, tree: TreeRef) -> TreeRef:
+    """Return `tree` with every file labelled by the policy it contains.
+
+    Hard links into the repository keep unchanged files from being read again; those
+    whose label changes are stored anew.
+    """
+    with explained("cannot label the image's files"), transaction(repo):
+        unlabelled = write_commit(repo, tree, metadata={})
+    # The repository's own tmp: hard links work there, and libostree clears it in time.
+    repo_path = Path(f"/proc/self/fd/{repo.get_dfd()}").readlink()
+    checkout = Path(tempfile.mkdtemp(prefix="bootcpy-label-", dir=repo_path / "tmp"))
+    try:
+        with explained("cannot label the image's files"), transaction(repo):
+            cache = OSTree.RepoDevInoCache.new()
+            options = OSTree.RepoCheckoutAtOptions()
+            options.no_copy_fallback = True
+            options.force_copy_zerosized = True
+            options.set_devino(cache)
+            root = checkout / "root"
+            repo.checkout_at(options, _AT_FDCWD, str(root), unlabelled, None)
+            fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                policy = OSTree.SePolicy.new_at(fd, None)
+                modifier = OSTree.RepoCommitModifier.new(OSTree.RepoCommitModifierFlags.NONE, None)
+                modifier.set_devino_cache(cache)
+                if policy.get_name():
+                    modifier.set_sepolicy(policy)
+                mutable = OSTree.MutableTree.new()
+                repo.write_dfd_to_mtree(fd, ".", mutable, modifier, None)
+            finally:
+                os.close(fd)
+            return write_tree(repo, mutable)
+    finally:
+        shutil.rmtree(checkout)

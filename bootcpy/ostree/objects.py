@@ -1,0 +1,144 @@
+"""Objects of the repository: directory trees, their metadata, and commits."""
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from bootcpy.model.tree import Directory, Listing, TreeRef
+from bootcpy.ostree.bindings import GLib, OSTree
+
+_DIRTREE = "(a(say)a(sayay))"
+_NO_XATTRS: tuple[tuple[bytes, bytes], ...] = ()
+# Set by the overlay driver on what it stores; they mean nothing in an image.
+OVERLAY_XATTRS = b"trusted.overlay."
+
+
+class RepoTrees:
+    """Dirtree objects of a repository, as `bootcpy.model.tree` wants them."""
+
+    def __init__(self, repo: OSTree.Repo) -> None:
+        """Read from and write to `repo`, which is in a transaction when anything is stored."""
+        self._repo = repo
+
+    def load(self, contents: str) -> Listing:
+        """Return what the dirtree object `contents` holds."""
+        _, tree = self._repo.load_variant(OSTree.ObjectType.DIR_TREE, contents)
+        files, dirs = tree.get_child_value(0), tree.get_child_value(1)
+        listing = Listing()
+        for index in range(files.n_children()):
+            entry = files.get_child_value(index)
+            listing.files[entry.get_child_value(0).get_string()] = _checksum(entry, 1)
+        for index in range(dirs.n_children()):
+            entry = dirs.get_child_value(index)
+            listing.dirs[entry.get_child_value(0).get_string()] = TreeRef(
+                _checksum(entry, 1), _checksum(entry, 2)
+            )
+        return listing
+
+    def store(self, listing: Listing) -> str:
+        """Write a dirtree object, names in byte order as libostree demands."""
+        files = GLib.VariantBuilder.new(GLib.VariantType("a(say)"))
+        for name in sorted(listing.files, key=str.encode):
+            files.add_value(_entry(name, listing.files[name]))
+        dirs = GLib.VariantBuilder.new(GLib.VariantType("a(sayay)"))
+        for name in sorted(listing.dirs, key=str.encode):
+            ref = listing.dirs[name]
+            dirs.add_value(_entry(name, ref.contents, ref.meta))
+        tree = GLib.Variant.new_tuple(files.end(), dirs.end())
+        _, checksum = self._repo.write_metadata(OSTree.ObjectType.DIR_TREE, None, tree, None)
+        return bytes(checksum).hex()
+
+
+def _checksum(entry: GLib.Variant, index: int) -> str:
+    return bytes(entry.get_child_value(index).get_data_as_bytes().get_data() or b"").hex()
+
+
+def _entry(name: str, *checksums: str) -> GLib.Variant:
+    byte_arrays = (
+        GLib.Variant.new_from_bytes(
+            GLib.VariantType("ay"),
+            GLib.Bytes.new(bytes.fromhex(checksum)),
+            True,  # noqa: FBT003 - libostree's signature
+        )
+        for checksum in checksums
+    )
+    return GLib.Variant.new_tuple(GLib.Variant.new_string(name), *byte_arrays)
+
+
+def write_directory_metadata(
+    repo: OSTree.Repo,
+    *,
+    uid: int,
+    gid: int,
+    mode: int,
+    xattrs: Iterable[tuple[bytes, bytes]] = _NO_XATTRS,
+) -> str:
+    """Write a dirmeta object and return its checksum; `mode` includes the file type."""
+    pairs = [(name + b"\0", value) for name, value in sorted(xattrs)]
+    # The variant stores its numbers big-endian whatever the machine.
+    meta = GLib.Variant("(uuua(ayay))", (_swap(uid), _swap(gid), _swap(mode), pairs))
+    _, checksum = repo.write_metadata(OSTree.ObjectType.DIR_META, None, meta, None)
+    return bytes(checksum).hex()
+
+
+def _swap(number: int) -> int:
+    return int.from_bytes(number.to_bytes(4, "big"), "little")
+
+
+def write_metadata_of(repo: OSTree.Repo, directory: Path) -> str:
+    """Write the dirmeta of a directory on disk, without the overlay driver's attributes."""
+    found = directory.stat()
+    names = (os.fsencode(name) for name in os.listxattr(directory))
+    xattrs = [
+        (name, os.getxattr(directory, name))
+        for name in names
+        if not name.startswith(OVERLAY_XATTRS)
+    ]
+    return write_directory_metadata(
+        repo,
+        uid=found.st_uid,
+        gid=found.st_gid,
+        mode=stat.S_IFDIR | stat.S_IMODE(found.st_mode),
+        xattrs=xattrs,
+    )
+
+
+def commit_tree(repo: OSTree.Repo, commit: str) -> TreeRef:
+    """Return the root directory of `commit`."""
+    _, variant, _ = repo.load_commit(commit)
+    return TreeRef(_checksum(variant, 6), _checksum(variant, 7))
+
+
+def open_tree(repo: OSTree.Repo, commit: str) -> Directory:
+    """Return the root directory of `commit`, to look into or to change."""
+    return Directory.from_ref(RepoTrees(repo), commit_tree(repo, commit))
+
+
+def commit_metadata(repo: OSTree.Repo, commit: str) -> dict[str, object]:
+    """Return the metadata of `commit`."""
+    _, variant, _ = repo.load_commit(commit)
+    metadata: dict[str, object] = variant.get_child_value(0).unpack()
+    return metadata
+
+
+def write_commit(
+    repo: OSTree.Repo,
+    tree: TreeRef,
+    *,
+    metadata: Mapping[str, GLib.Variant],
+    parent: str | None = None,
+    timestamp_s: int | None = None,
+) -> str:
+    """Write a commit of `tree` and return its checksum; the time is now unless given."""
+    root = OSTree.MutableTree.new_from_checksum(repo, tree.contents, tree.meta)
+    _, file = repo.write_mtree(root, None)
+    assert isinstance(file, OSTree.RepoFile)  # noqa: S101 - the stub says File
+    variant = GLib.Variant("a{sv}", dict(metadata))
+    if timestamp_s is None:
+        _, commit = repo.write_commit(parent, None, None, variant, file, None)
+    else:
+        _, commit = repo.write_commit_with_time(
+            parent, None, None, variant, file, timestamp_s, None
+        )
+    return commit

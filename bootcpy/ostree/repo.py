@@ -1,0 +1,71 @@
+"""The ostree repository: opening it, its transactions, its refs."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bootcpy.errors import BootcpyError, NoSpaceError
+from bootcpy.ostree.bindings import Gio, GLib, OSTree
+
+BLOB_REFS = "ostree/container/blob"
+IMAGE_REFS = "ostree/container/image"
+BASEIMAGE_REFS = "ostree/container/baseimage"
+
+
+def open_repo(path: Path) -> OSTree.Repo:
+    """Open the repository at `path`.
+
+    Raises:
+        BootcpyError: there is none.
+    """
+    repo = OSTree.Repo.new(Gio.File.new_for_path(str(path)))
+    with explained(f"the ostree repository {path} cannot be opened"):
+        repo.open(None)
+    return repo
+
+
+@contextmanager
+def explained(what: str) -> Generator[None]:
+    """Turn libostree's errors into ours, beginning with `what`.
+
+    Raises:
+        NoSpaceError: the file system is full, or would be below its reserve.
+        BootcpyError: anything else that libostree reports.
+    """
+    try:
+        yield
+    except GLib.Error as e:
+        message = f"{what}: {e.message}"
+        if "No space left" in e.message or "min-free-space" in e.message:
+            raise NoSpaceError(message, hint="free some space, or use a larger disk") from e
+        raise BootcpyError(message) from e
+
+
+@contextmanager
+def transaction(repo: OSTree.Repo) -> Generator[None]:
+    """Hold a transaction that is committed at the end, or aborted by an exception."""
+    repo.prepare_transaction(None)
+    try:
+        yield
+        repo.commit_transaction(None)
+    except BaseException:
+        repo.abort_transaction(None)
+        raise
+
+
+def resolve(repo: OSTree.Repo, ref: str) -> str | None:
+    """Return the commit that `ref` names, None if there is no such ref."""
+    _, commit = repo.resolve_rev(ref, True)  # noqa: FBT003 - libostree's signature
+    return commit
+
+
+def list_refs(repo: OSTree.Repo, prefix: str) -> dict[str, str]:
+    """Return the refs below `prefix`, by full name, with the commits they name."""
+    _, refs = repo.list_refs_ext(prefix, OSTree.RepoListRefsExtFlags.NONE, None)
+    return dict(refs)
+
+
+def set_ref(repo: OSTree.Repo, ref: str, commit: str | None) -> None:
+    """Point `ref` at `commit`, durably; None removes it."""
+    with explained(f"cannot write the ref {ref}"):
+        repo.set_ref_immediate(None, ref, commit, None)

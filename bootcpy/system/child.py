@@ -1,0 +1,117 @@
+"""Work in a forked child: a function there, its result here.
+
+Importing a layer keeps a processor busy and leaves memory behind; in a child of its own
+it does both beside the others and without a trace. The parent has no other thread when
+it forks (see `bootcpy.system.run`), so the child may run any Python.
+"""
+
+import ctypes
+import os
+import pickle
+import signal
+import traceback
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from bootcpy.errors import BootcpyError
+
+_Result = TypeVar("_Result")
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class ChildFailedError(RuntimeError):
+    """The child ended by a signal or by an exception that is a bug; the text has it."""
+
+
+class Child(Generic[_Result]):
+    """A forked process that computes one value; ends with the `with` block at the latest."""
+
+    def __init__(self, work: Callable[[], _Result], *, close: Iterable[int] = ()) -> None:
+        """Fork and run `work` in the child, which first closes the descriptors `close`."""
+        self._fd, theirs = os.pipe()
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._fd)
+            _run_and_exit(work, theirs, close, parent)
+        os.close(theirs)
+        self._reaped = False
+
+    def fileno(self) -> int:
+        """Return the descriptor that turns readable when the child has ended."""
+        return self._fd
+
+    def result(self) -> _Result:
+        """Wait for the child and return what `work` returned.
+
+        Raises:
+            BootcpyError: `work` raised it.
+            ChildFailedError: the child died, or raised anything else.
+        """
+        with open(self._fd, "rb", closefd=False) as pipe:
+            answer = pipe.read()
+        status = self._reap()
+        if not answer:
+            raise ChildFailedError(f"a child ended without an answer (wait status {status})")
+        kind, value = pickle.loads(answer)  # noqa: S301 - our own child wrote it
+        if kind == "result":
+            result: _Result = value
+            return result
+        if kind == "error" and isinstance(value, BootcpyError):
+            raise value
+        raise ChildFailedError(f"a child failed:\n{value}")
+
+    def _reap(self) -> int:
+        _, status = os.waitpid(self._pid, 0)
+        self._reaped = True
+        return status
+
+    def close(self) -> None:
+        """Kill the child if it still runs, and forget it."""
+        if not self._reaped:
+            os.kill(self._pid, signal.SIGKILL)
+            self._reap()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        """Return the child."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Kill the child if it still runs."""
+        self.close()
+
+
+def _run_and_exit(
+    work: Callable[[], object], answer_fd: int, close: Iterable[int], parent: int
+) -> None:
+    """Run `work`, send its outcome, and end the process without any of the parent's clean-up."""
+    status = 1
+    try:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before we could ask to die with it
+            os._exit(1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and kills us
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for fd in close:
+            os.close(fd)
+        try:
+            answer: tuple[str, object] = ("result", work())
+        except BootcpyError as e:
+            answer = ("error", e)
+        except Exception:  # noqa: BLE001 - shown by the parent, as the bug it is
+            answer = ("bug", traceback.format_exc())
+        with open(answer_fd, "wb") as pipe:
+            pipe.write(pickle.dumps(answer))
+        status = 0
+    finally:
+        os._exit(status)

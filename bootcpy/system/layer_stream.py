@@ -1,0 +1,341 @@
+"""A layer's tar on its way into the repository: decompressed, checked, filtered.
+
+`filter_layer` reads a blob from a descriptor and writes tars to one or more others, each
+a share of the files (`shards`), so that as many processes can hash and store at
+once. It never holds more than a buffer of the layer in memory.
+"""
+
+import hashlib
+import io
+import os
+import struct
+import tarfile
+import threading
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import IO, Final
+
+from bootcpy.errors import ImageContentError
+from bootcpy.model.tar_filter import (
+    REPO_PREFIX,
+    WHITEOUT_PREFIX,
+    Dropped,
+    map_link_target,
+    map_path,
+    normalise,
+    parents,
+)
+from bootcpy.system.run import spawn
+
+_BUFFER_BYTES: Final = 1 << 20
+_DECOMPRESSORS: Final = {b"\x1f\x8b": ("gzip", "-dc"), b"\x28\xb5": ("zstd", "-dcq")}
+_MAGIC_BYTES: Final = 2
+_IMPLICIT_MODE: Final = 0o755
+# Where files wait that podman's storage turned into links into the image's repository.
+STASH: Final = ".bootcpy-stash"
+
+
+@dataclass(slots=True)
+class LayerSummary:
+    """What the filter saw, apart from the files it passed on.
+
+    Attributes:
+        diff_id: digest of the uncompressed tar.
+        links: hard links, path to target; the caller resolves them.
+        implicit: directories the layer has files in but does not describe.
+        whiteouts: whether it hides anything of the layers below.
+        dropped: left-out members by the name they are counted under.
+    """
+
+    diff_id: str = ""
+    links: dict[str, str] = field(default_factory=dict)
+    implicit: set[str] = field(default_factory=set)
+    whiteouts: bool = False
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+class ByteCounter:
+    """A number shared between processes; one writes, the others look."""
+
+    def __init__(self) -> None:
+        """Begin at zero."""
+        import mmap  # noqa: PLC0415 - for imports only
+
+        self._memory = mmap.mmap(-1, struct.calcsize("q"))
+
+    @property
+    def value(self) -> int:
+        """The number of bytes counted so far."""
+        count: int = struct.unpack("q", self._memory[:8])[0]
+        return count
+
+    @value.setter
+    def value(self, count: int) -> None:
+        self._memory[:8] = struct.pack("q", count)
+
+
+class _Hashed(io.RawIOBase):
+    """A reader that hashes all it reads and counts it."""
+
+    def __init__(self, source: IO[bytes], counter: ByteCounter | None) -> None:
+        self._source = source
+        self._counter = counter
+        self._sha256 = hashlib.sha256()
+        self._bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._source.read(size)
+        self._sha256.update(chunk)
+        if self._counter:
+            self._bytes += len(chunk)
+            self._counter.value = self._bytes
+        return chunk
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._sha256.hexdigest()}"
+
+
+def _pump(source: IO[bytes], first: bytes, sink: int, counter: ByteCounter) -> None:
+    """Copy `first` and all of `source` to the descriptor `sink`, counting."""
+    done = 0
+    try:
+        with open(sink, "wb", buffering=0) as out:
+            chunk = first
+            while chunk:
+                view = memoryview(chunk)
+                while view:
+                    view = view[out.write(view) :]
+                done += len(chunk)
+                counter.value = done
+                chunk = source.read(_BUFFER_BYTES)
+    except BrokenPipeError:
+        return  # the decompressor failed; its exit status is what is reported
+
+
+class _Prefixed(io.RawIOBase):
+    """A reader that gives back what was already taken from the source."""
+
+    def __init__(self, first: bytes, source: IO[bytes]) -> None:
+        self._first = first
+        self._source = source
+
+    def read(self, size: int = -1) -> bytes:
+        if self._first:
+            chunk, self._first = self._first, b""
+            return chunk
+        return self._source.read(size) or b""
+
+
+class _Shards:
+    """The tars that are written, each a share of the files and all of the directories."""
+
+    def __init__(self, fds: Sequence[int]) -> None:
+        self._files = [open(fd, "wb", buffering=_BUFFER_BYTES) for fd in fds]  # noqa: PTH123, SIM115
+
+    def directory(self, header: bytes) -> None:
+        for file in self._files:
+            file.write(header)
+
+    def of(self, path: str) -> IO[bytes]:
+        """Return the tar that `path` belongs to; always the same one."""
+        return self._files[zlib.crc32(path.encode()) % len(self._files)]
+
+    def close(self) -> None:
+        for file in self._files:
+            file.write(bytes(2 * tarfile.BLOCKSIZE))
+            file.close()
+
+
+class _Filter:
+    """The state of one pass over a layer's members."""
+
+    def __init__(self, shards: _Shards, *, allow_nonusr: bool) -> None:
+        self.summary = LayerSummary()
+        self._shards = shards
+        self._allow_nonusr = allow_nonusr
+        self._directories: set[str] = {""}
+        self._described: set[str] = set()
+        self._stashed: set[str] = set()
+        self.summary.implicit.add("")
+
+    def pass_on(self, member: tarfile.TarInfo, tar: tarfile.TarFile) -> None:
+        if self._pass_repo_link(member, tar):
+            return
+        mapped = map_path(member.name, allow_nonusr=self._allow_nonusr)
+        if isinstance(mapped, Dropped):
+            dropped = self.summary.dropped
+            dropped[mapped.counted_as] = dropped.get(mapped.counted_as, 0) + 1
+            return
+        if mapped.path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
+            self.summary.whiteouts = True
+        if member.isdir():
+            self._directory(member, mapped.path)
+        elif member.islnk():
+            self._ensure_parents(member, mapped.path)
+            self.summary.links[mapped.path] = map_link_target(member.linkname)
+        elif member.isreg() or member.issym():
+            self._file(member, mapped.path, tar)
+        else:
+            raise ImageContentError(
+                f"the layer has a member of an unsupported kind: {member.name!r} ({_kind(member)})",
+                hint="device nodes, FIFOs and sockets belong into tmpfiles.d, not into an image",
+            )
+
+    def _directory(self, member: tarfile.TarInfo, path: str) -> None:
+        self._ensure_parents(member, path)
+        self._directories.add(path)
+        self.summary.implicit.discard(path)
+        self._shards.directory(_header(member, f"./{path}"))
+
+    def _ensure_parents(self, member: tarfile.TarInfo, path: str) -> None:
+        for parent in parents(path):
+            if parent not in self._directories:
+                made = tarfile.TarInfo(f"./{parent}")
+                made.type, made.mode = tarfile.DIRTYPE, _IMPLICIT_MODE
+                made.uid, made.gid = member.uid, member.gid
+                self._directories.add(parent)
+                self.summary.implicit.add(parent)
+                self._shards.directory(_header(made, made.name))
+
+    def _file(self, member: tarfile.TarInfo, path: str, tar: tarfile.TarFile) -> None:
+        self._ensure_parents(member, path)
+        self.summary.links.pop(path, None)  # the last member of a name counts
+        out = self._shards.of(path)
+        content = tar.extractfile(member) if member.isreg() else None
+        if member.issparse():
+            member.type = tarfile.REGTYPE
+        out.write(_header(member, f"./{path}"))
+        if content is None:
+            return
+        left = member.size
+        while left:
+            chunk = content.read(min(left, _BUFFER_BYTES))
+            if not chunk:
+                raise ImageContentError("the layer is truncated")
+            out.write(chunk)
+            left -= len(chunk)
+        out.write(bytes(-member.size % tarfile.BLOCKSIZE))
+
+    def _pass_repo_link(self, member: tarfile.TarInfo, tar: tarfile.TarFile) -> bool:
+        """Handle the links into the image's own repository; tell whether it was one.
+
+        podman's storage drivers rewrite such links when the image has an ostree
+        base (ostree-ext `tar::write` has the same special case); a fresh time stamp marks them.
+        """
+        if not member.mtime:
+            return False
+        if member.isreg() and (name := normalise(member.name)).startswith(REPO_PREFIX):
+            stashed = f"{STASH}/{name.removeprefix(REPO_PREFIX)}"
+            self._stashed.add(stashed)
+            self._file(member, stashed, tar)
+            return True
+        if member.islnk() and member.linkname.startswith(REPO_PREFIX):
+            stashed = f"{STASH}/{normalise(member.linkname).removeprefix(REPO_PREFIX)}"
+            if stashed in self._stashed:
+                path = normalise(member.name)
+                mapped = map_path(path, allow_nonusr=True)
+                if not isinstance(mapped, Dropped):
+                    self._ensure_parents(member, mapped.path)
+                    self.summary.links[mapped.path] = stashed
+            return True
+        return False
+
+
+def _kind(member: tarfile.TarInfo) -> str:
+    kinds = {
+        tarfile.CHRTYPE: "a character device",
+        tarfile.BLKTYPE: "a block device",
+        tarfile.FIFOTYPE: "a FIFO",
+    }
+    return kinds.get(member.type, f"type {member.type!r}")
+
+
+def _header(member: tarfile.TarInfo, name: str) -> bytes:
+    """Return the tar header of `member` under a new name, extended attributes included."""
+    member.name = name
+    member.mtime = 0  # ostree keeps none
+    member.uname = member.gname = ""  # ids count; names would be looked up on this machine
+    # Records of the old name and size would win over the fields set here.
+    member.pax_headers = {
+        key: value for key, value in member.pax_headers.items() if key.startswith("SCHILY.xattr.")
+    }
+    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def filter_layer(
+    blob_fd: int, shard_fds: Sequence[int], counter: ByteCounter, *, allow_nonusr: bool
+) -> LayerSummary:
+    """Pass a layer's members on to the tars `shard_fds`; all descriptors are closed.
+
+    Raises:
+        ImageContentError: the layer is truncated, corrupt, or holds something that
+            cannot be in an image.
+        BrokenPipeError: a reader of a shard is gone.
+    """
+    with open(blob_fd, "rb", buffering=0) as blob:
+        first = blob.read(_BUFFER_BYTES)
+        while first and len(first) < _MAGIC_BYTES:
+            more = blob.read(_BUFFER_BYTES)
+            if not more:
+                break
+            first += more
+        argv = _DECOMPRESSORS.get(first[:_MAGIC_BYTES])
+        if argv is None:
+            plain = _Hashed(_Prefixed(first, blob), counter)  # type: ignore[arg-type] # has read()
+            return _filter_tar(plain, shard_fds, allow_nonusr=allow_nonusr)
+        in_read, in_write = os.pipe()
+        out_read, out_write = os.pipe()
+        process = spawn(argv, stdin=in_read, stdout=out_write)
+        os.close(in_read)
+        os.close(out_write)
+        pump = threading.Thread(target=_pump, args=(blob, first, in_write, counter))
+        pump.start()
+        with open(out_read, "rb", buffering=0) as tar:  # noqa: PTH123 - a descriptor
+            try:
+                summary = _filter_tar(_Hashed(tar, None), shard_fds, allow_nonusr=allow_nonusr)
+            finally:
+                tar.close()
+                failed = process.wait() != 0
+                pump.join()
+        if failed:
+            raise ImageContentError(f"the layer is corrupt: {argv[0]} cannot decompress it")
+        return summary
+
+
+def _filter_tar(source: _Hashed, shard_fds: Sequence[int], *, allow_nonusr: bool) -> LayerSummary:
+    shards = _Shards(shard_fds)
+    passing = _Filter(shards, allow_nonusr=allow_nonusr)
+    try:
+        with tarfile.open(
+            fileobj=source,
+            mode="r|",
+            bufsize=_BUFFER_BYTES,
+            encoding="utf-8",
+            errors="surrogateescape",
+        ) as tar:
+            while (member := tar.next()) is not None:
+                passing.pass_on(member, tar)
+                tar.members.clear()  # type: ignore[attr-defined] # else all headers stay in memory
+            _require_end(tar)
+    except tarfile.TarError as e:
+        if source.read(1) or not _is_empty_archive(e):
+            raise ImageContentError(f"the layer is not a valid tar archive: {e}") from e
+    shards.close()
+    while source.read(_BUFFER_BYTES):
+        pass  # what follows the archive's end belongs to the digest
+    passing.summary.diff_id = source.digest
+    return passing.summary
+
+
+def _is_empty_archive(error: tarfile.TarError) -> bool:
+    return "empty" in str(error)
+
+
+def _require_end(tar: tarfile.TarFile) -> None:
+    """Refuse anything but zeros after the last member: tarfile takes garbage for the end."""
+    stream = tar.fileobj
+    while stream is not None and (chunk := stream.read(_BUFFER_BYTES)):
+        if chunk.count(0) != len(chunk):
+            raise ImageContentError("the layer is corrupt: there is garbage between its members")
