@@ -136,9 +136,7 @@ def commit_timestamp(manifest: Manifest, config: ImageConfig) -> int | None:
 
 def canonical_json(text: str) -> str:
     """Rewrite a JSON document with sorted keys and no white space."""
-    return json.dumps(
-        json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    )
+    return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,9 +183,7 @@ def classify_layers(manifest: Manifest, config: ImageConfig) -> LayerPlan:
     index = config.diff_ids.index(final)
     if any(layer.blob.digest == layers[index].blob.digest for layer in layers[index + 1 :]):
         raise ImageContentError(f"the image has multiple layers that match {LABEL_FINAL_DIFFID}")
-    return LayerPlan(
-        commit=layers[0], chunks=layers[1 : index + 1], derived=layers[index + 1 :]
-    )
+    return LayerPlan(commit=layers[0], chunks=layers[1 : index + 1], derived=layers[index + 1 :])
 
 
 def require_bootable(config: ImageConfig, *, machine: str, name: str) -> None:
@@ -206,4 +202,18 @@ def require_bootable(config: ImageConfig, *, machine: str, name: str) -> None:
         raise ImageContentError(
             f"{name} has architecture {config.architecture}; expected {expected}",
             hint="pull or build the image for this machine's architecture",
+        )
+
+
+def require_diff_id(found: str, layer: Layer) -> None:
+    """Refuse a layer whose uncompressed tar is not the one the configuration names.
+
+    Raises:
+        ImageContentError: the digests differ.
+    """
+    if found != layer.diff_id:
+        raise ImageContentError(
+            f"layer {layer.blob.digest} has diff_id {found}, "
+            f"but the image's configuration says {layer.diff_id}",
+            hint="the image is corrupt or was tampered with; pull or build it again",
         )

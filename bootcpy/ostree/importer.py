@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bootcpy.errors import NoSpaceError
+from bootcpy.errors import ImageContentError, NoSpaceError
 from bootcpy.model.image import ImageReference, escape_ref
 from bootcpy.model.layer_units import total_cost
-from bootcpy.model.oci import Layer, Manifest, classify_layers
+from bootcpy.model.oci import ImageConfig, Layer, Manifest, classify_layers
 from bootcpy.model.progress import BytesProgress, LayerBytes, Progress
 from bootcpy.model.size import format_size
 from bootcpy.ostree import encapsulated, streamed, unpacked
@@ -70,8 +70,8 @@ def pull(
         NoSpaceError: the layers do not fit.
     """
     repo = open_repo(repo_path)
-    if known := find_image(repo, record_as, image.manifest_digest):
-        return known
+    if present := find_image(repo, record_as, image.manifest_digest):
+        return present
     plan = classify_layers(image.manifest, image.config)
     base_layers = [*([plan.commit] if plan.commit else []), *plan.chunks]
     _adopt_by_diff_id(repo, [*base_layers, *plan.derived])
@@ -109,26 +109,20 @@ def _adopt_by_diff_id(repo: OSTree.Repo, layers: Sequence[Layer]) -> None:
     if not lacking:
         return
     known: dict[str, str] = {}
-    for commit in list_refs(repo, IMAGE_REFS).values():
-        metadata = commit_metadata(repo, commit)
+    for merged in list_refs(repo, IMAGE_REFS).values():
+        metadata = commit_metadata(repo, merged)
         try:
             manifest = Manifest.parse(str(metadata[KEY_MANIFEST]))
-            diff_ids = _diff_ids(str(metadata[KEY_CONFIG]))
-        except (KeyError, ValueError):
-            continue
-        for blob, diff_id in zip(manifest.layers, diff_ids, strict=False):
+            config = ImageConfig.parse(str(metadata[KEY_CONFIG]))
+        except (KeyError, ImageContentError):
+            continue  # written by a program that records less
+        for blob, diff_id in zip(manifest.layers, config.diff_ids, strict=False):
             known.setdefault(diff_id, blob.digest)
     for layer in lacking:
         other = known.get(layer.diff_id)
         commit = resolve(repo, blob_ref(other)) if other else None
         if commit is not None:
             set_ref(repo, blob_ref(layer.blob.digest), commit)
-
-
-def _diff_ids(config_text: str) -> tuple[str, ...]:
-    from bootcpy.model.oci import ImageConfig  # noqa: PLC0415
-
-    return ImageConfig.parse(config_text).diff_ids
 
 
 def _find_missing(repo: OSTree.Repo, image: OpenedImage, layers: Sequence[Layer]) -> _Missing:

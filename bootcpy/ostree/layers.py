@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootcpy import __version__
-from bootcpy.errors import ImageContentError
 from bootcpy.model.image import escape_ref
 from bootcpy.model.tree import Directory, TreeRef, link_files, unite_shards
 from bootcpy.ostree.bindings import GLib, OSTree
@@ -73,7 +72,9 @@ def write_tree(repo: OSTree.Repo, tree: OSTree.MutableTree) -> TreeRef:
         tree.set_metadata_checksum(write_directory_metadata(repo, uid=0, gid=0, mode=0o40755))
     _, root = repo.write_mtree(tree, None)
     assert isinstance(root, OSTree.RepoFile)  # noqa: S101 - the stub says File
-    return TreeRef(root.tree_get_contents_checksum(), root.tree_get_metadata_checksum())
+    contents, meta = root.tree_get_contents_checksum(), root.tree_get_metadata_checksum()
+    assert contents and meta  # noqa: S101, PT018 - it was just written
+    return TreeRef(contents, meta)
 
 
 def unite_archives(
@@ -114,16 +115,3 @@ def read_traits(repo: OSTree.Repo, commit: str) -> LayerTraits:
         implicit=frozenset(map(str, implicit)) if isinstance(implicit, list) else None,
         whiteouts=bool(metadata.get(KEY_WHITEOUTS, True)),
     )
-
-
-def require_diff_id(found: str, expected: str, digest: str) -> None:
-    """Refuse a layer that is not the one the image's configuration names.
-
-    Raises:
-        ImageContentError: the digests of the uncompressed tar differ.
-    """
-    if found != expected:
-        raise ImageContentError(
-            f"layer {digest} has diff_id {found}, but the image's configuration says {expected}",
-            hint="the image is corrupt or was tampered with; pull or build it again",
-        )

@@ -14,13 +14,12 @@ from pathlib import Path
 from select import select
 
 from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError
-from bootcpy.model.oci import Descriptor, Layer
+from bootcpy.model.oci import Descriptor, Layer, require_diff_id
 from bootcpy.model.registry import explain_blob_failure
 from bootcpy.model.tree import TreeRef
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.layers import (
     LayerTraits,
-    require_diff_id,
     store_archive,
     unite_archives,
     write_layer,
@@ -208,7 +207,7 @@ def _take_answer(image: OpenedImage, job: _Job) -> None:
 def _finish(repo: OSTree.Repo, job: _Job) -> str:
     trees, summary = job.trees()
     layer = job.wanted.layer
-    require_diff_id(summary.diff_id, layer.diff_id, layer.blob.digest)
+    require_diff_id(summary.diff_id, layer)
     with explained("cannot store the layer"), transaction(repo):
         root = unite_archives(repo, trees, summary)
         root.write()

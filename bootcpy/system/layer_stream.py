@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import IO, Final
 
 from bootcpy.errors import ImageContentError
+from bootcpy.model.boot_paths import is_boot_path
 from bootcpy.model.tar_filter import (
     REPO_PREFIX,
     WHITEOUT_PREFIX,
@@ -45,6 +46,7 @@ class LayerSummary:
         links: hard links, path to target; the caller resolves them.
         implicit: directories the layer has files in but does not describe.
         whiteouts: whether it hides anything of the layers below.
+        boot_paths: what it adds to or hides in the directories of kernels.
         dropped: left-out members by the name they are counted under.
     """
 
@@ -52,6 +54,7 @@ class LayerSummary:
     links: dict[str, str] = field(default_factory=dict)
     implicit: set[str] = field(default_factory=set)
     whiteouts: bool = False
+    boot_paths: list[str] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
 
 
@@ -156,7 +159,7 @@ class _Filter:
         self._shards = shards
         self._allow_nonusr = allow_nonusr
         self._directories: set[str] = {""}
-        self._described: set[str] = set()
+        self._files: set[int] = set()  # hashes of paths: few bytes for each file
         self._stashed: set[str] = set()
         self.summary.implicit.add("")
 
@@ -170,6 +173,8 @@ class _Filter:
             return
         if mapped.path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
             self.summary.whiteouts = True
+        if is_boot_path(mapped.path):
+            self.summary.boot_paths.append(mapped.path)
         if member.isdir():
             self._directory(member, mapped.path)
         elif member.islnk():
@@ -202,6 +207,7 @@ class _Filter:
     def _file(self, member: tarfile.TarInfo, path: str, tar: tarfile.TarFile) -> None:
         self._ensure_parents(member, path)
         self.summary.links.pop(path, None)  # the last member of a name counts
+        self._files.add(hash(path))
         out = self._shards.of(path)
         content = tar.extractfile(member) if member.isreg() else None
         if member.issparse():
@@ -217,6 +223,15 @@ class _Filter:
             out.write(chunk)
             left -= len(chunk)
         out.write(bytes(-member.size % tarfile.BLOCKSIZE))
+
+    def require_link_targets(self) -> None:
+        """Refuse hard links to anything but a file of the same layer."""
+        for path, target in self.summary.links.items():
+            if hash(target) not in self._files:
+                raise ImageContentError(
+                    f"the layer's hard link {path!r} points to {target!r}, which the layer lacks",
+                    hint="the image is malformed or hostile; do not use it",
+                )
 
     def _pass_repo_link(self, member: tarfile.TarInfo, tar: tarfile.TarFile) -> bool:
         """Handle the links into the image's own repository; tell whether it was one.
@@ -319,6 +334,7 @@ def _filter_tar(source: _Hashed, shard_fds: Sequence[int], *, allow_nonusr: bool
                 passing.pass_on(member, tar)
                 tar.members.clear()  # type: ignore[attr-defined] # else all headers stay in memory
             _require_end(tar)
+            passing.require_link_targets()
     except tarfile.TarError as e:
         if source.read(1) or not _is_empty_archive(e):
             raise ImageContentError(f"the layer is not a valid tar archive: {e}") from e
@@ -336,6 +352,7 @@ def _is_empty_archive(error: tarfile.TarError) -> bool:
 def _require_end(tar: tarfile.TarFile) -> None:
     """Refuse anything but zeros after the last member: tarfile takes garbage for the end."""
     stream = tar.fileobj
-    while stream is not None and (chunk := stream.read(_BUFFER_BYTES)):
+    assert stream is not None  # noqa: S101 - only a closed archive has none
+    while chunk := stream.read(_BUFFER_BYTES):
         if chunk.count(0) != len(chunk):
             raise ImageContentError("the layer is corrupt: there is garbage between its members")

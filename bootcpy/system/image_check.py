@@ -1,0 +1,87 @@
+"""Reading an image through before anything is written: every layer, every digest.
+
+For images that lie on a local disk this costs seconds and keeps a disk from being
+wiped for an image that turns out to be truncated. An image in a registry is checked
+while it is imported, because reading it twice means fetching it twice.
+"""
+
+import os
+
+from bootcpy.errors import BootcpyError, ImageContentError
+from bootcpy.model.boot_paths import boot_files, kernel_versions
+from bootcpy.model.image import Transport
+from bootcpy.model.oci import Descriptor, Layer, classify_layers, require_diff_id
+from bootcpy.model.progress import Progress
+from bootcpy.model.registry import explain_blob_failure
+from bootcpy.system.child import Child
+from bootcpy.system.layer_stream import ByteCounter, LayerSummary, filter_layer
+from bootcpy.system.skopeo import OpenedImage, ProxyRequestError
+
+_LOCAL = {Transport.OCI, Transport.OCI_ARCHIVE, Transport.DOCKER_ARCHIVE, Transport.DIR}
+
+
+def check_local_image(image: OpenedImage, progress: Progress) -> None:
+    """Refuse an image on a local disk that is corrupt or brings nothing to boot with.
+
+    Images from anywhere else are left to the import.
+
+    Raises:
+        ImageContentError: a layer is not what the image says, or has what cannot be in
+            an image, or there is not exactly one kernel with an initramfs.
+    """
+    plan = classify_layers(image.manifest, image.config)
+    if image.reference.transport not in _LOCAL or plan.commit:
+        return
+    found: list[list[str]] = []
+    with progress.step(f"Checking the {len(plan.derived)} layers of {image.reference}"):
+        for layer, blob in zip(plan.derived, image.blobs, strict=True):
+            found.append(_check_layer(image, layer, blob).boot_paths)
+    files = boot_files(found)
+    versions = kernel_versions(files)
+    if len(versions) != 1:
+        raise ImageContentError(
+            f"{image.reference} has more than one kernel: {', '.join(versions)}"
+            if versions
+            else f"{image.reference} has no kernel in /usr/lib/modules",
+            hint="an image boots exactly one kernel; see bootc container prepare",
+        )
+    if f"usr/lib/modules/{versions[0]}/initramfs.img" not in files:
+        raise ImageContentError(
+            f"{image.reference} has no initramfs for its kernel {versions[0]}",
+            hint="build the image with `RUN bootc container prepare` as its last step",
+        )
+
+
+def _check_layer(image: OpenedImage, layer: Layer, descriptor: Descriptor) -> LayerSummary:
+    try:
+        blob = image.start_blob(descriptor)
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        with Child(lambda: _read(blob.fd, nowhere)) as child:
+            os.close(blob.fd)
+            os.close(nowhere)
+            image.ask_to_finish(blob)
+            problem: BootcpyError | None = None
+            summary = LayerSummary()
+            try:
+                summary = child.result()
+            except BootcpyError as e:
+                problem = e
+            try:
+                image.finished()
+            except ProxyRequestError:
+                if problem is None:
+                    raise
+        if problem is not None:
+            raise ImageContentError(
+                f"layer {layer.blob.digest} of {image.reference}: {problem.message}",
+                hint=problem.hint,
+            ) from problem
+    except ProxyRequestError as e:
+        _, message, hint = explain_blob_failure(str(e), image.reference, layer.blob.digest)
+        raise ImageContentError(message, hint=hint) from e
+    require_diff_id(summary.diff_id, layer)
+    return summary
+
+
+def _read(blob_fd: int, nowhere: int) -> LayerSummary:
+    return filter_layer(blob_fd, [nowhere], ByteCounter(), allow_nonusr=True)
