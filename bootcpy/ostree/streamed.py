@@ -26,7 +26,8 @@ from bootcpy.ostree.layers import (
 )
 from bootcpy.ostree.repo import explained, open_repo, transaction
 from bootcpy.system.child import Child
-from bootcpy.system.layer_stream import ByteCounter, LayerSummary, filter_layer
+from bootcpy.system.layer_stream import LayerSummary, filter_layer
+from bootcpy.system.layer_tar import ByteCounter
 from bootcpy.system.skopeo import Blob, OpenedImage, ProxyRequestError
 
 _PROGRESS_INTERVAL_S = 0.2

@@ -14,7 +14,8 @@ from bootcpy.model.oci import Descriptor, Layer, classify_layers, require_diff_i
 from bootcpy.model.progress import Progress
 from bootcpy.model.registry import explain_blob_failure
 from bootcpy.system.child import Child
-from bootcpy.system.layer_stream import ByteCounter, LayerSummary, filter_layer
+from bootcpy.system.layer_stream import LayerSummary, filter_layer
+from bootcpy.system.layer_tar import ByteCounter
 from bootcpy.system.skopeo import OpenedImage, ProxyRequestError
 
 _LOCAL = {Transport.OCI, Transport.OCI_ARCHIVE, Transport.DOCKER_ARCHIVE, Transport.DIR}

@@ -5,16 +5,13 @@ a share of the files (`shards`), so that as many processes can hash and store at
 once. It never holds more than a buffer of the layer in memory.
 """
 
-import hashlib
 import io
-import os
-import struct
 import tarfile
-import threading
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import IO, Final
+from types import TracebackType
+from typing import IO, Final, Self
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.boot_paths import is_boot_path
@@ -27,11 +24,8 @@ from bootcpy.model.tar_filter import (
     normalise,
     parents,
 )
-from bootcpy.system.run import spawn
+from bootcpy.system.layer_tar import BUFFER_BYTES, ByteCounter, decompressed, members, opened_tar
 
-_BUFFER_BYTES: Final = 1 << 20
-_DECOMPRESSORS: Final = {b"\x1f\x8b": ("gzip", "-dc"), b"\x28\xb5": ("zstd", "-dcq")}
-_MAGIC_BYTES: Final = 2
 _IMPLICIT_MODE: Final = 0o755
 # Where files wait that podman's storage turned into links into the image's repository.
 STASH: Final = ".bootcpy-stash"
@@ -58,84 +52,11 @@ class LayerSummary:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-class ByteCounter:
-    """A number shared between processes; one writes, the others look."""
-
-    def __init__(self) -> None:
-        """Begin at zero."""
-        import mmap  # noqa: PLC0415 - for imports only
-
-        self._memory = mmap.mmap(-1, struct.calcsize("q"))
-
-    @property
-    def value(self) -> int:
-        """The number of bytes counted so far."""
-        count: int = struct.unpack("q", self._memory[:8])[0]
-        return count
-
-    @value.setter
-    def value(self, count: int) -> None:
-        self._memory[:8] = struct.pack("q", count)
-
-
-class _Hashed(io.RawIOBase):
-    """A reader that hashes all it reads and counts it."""
-
-    def __init__(self, source: IO[bytes], counter: ByteCounter | None) -> None:
-        self._source = source
-        self._counter = counter
-        self._sha256 = hashlib.sha256()
-        self._bytes = 0
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._source.read(size)
-        self._sha256.update(chunk)
-        if self._counter:
-            self._bytes += len(chunk)
-            self._counter.value = self._bytes
-        return chunk
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._sha256.hexdigest()}"
-
-
-def _pump(source: IO[bytes], first: bytes, sink: int, counter: ByteCounter) -> None:
-    """Copy `first` and all of `source` to the descriptor `sink`, counting."""
-    done = 0
-    try:
-        with open(sink, "wb", buffering=0) as out:
-            chunk = first
-            while chunk:
-                view = memoryview(chunk)
-                while view:
-                    view = view[out.write(view) :]
-                done += len(chunk)
-                counter.value = done
-                chunk = source.read(_BUFFER_BYTES)
-    except BrokenPipeError:
-        return  # the decompressor failed; its exit status is what is reported
-
-
-class _Prefixed(io.RawIOBase):
-    """A reader that gives back what was already taken from the source."""
-
-    def __init__(self, first: bytes, source: IO[bytes]) -> None:
-        self._first = first
-        self._source = source
-
-    def read(self, size: int = -1) -> bytes:
-        if self._first:
-            chunk, self._first = self._first, b""
-            return chunk
-        return self._source.read(size) or b""
-
-
 class _Shards:
     """The tars that are written, each a share of the files and all of the directories."""
 
     def __init__(self, fds: Sequence[int]) -> None:
-        self._files = [open(fd, "wb", buffering=_BUFFER_BYTES) for fd in fds]  # noqa: PTH123, SIM115
+        self._files = [io.BufferedWriter(io.FileIO(fd, "wb"), BUFFER_BYTES) for fd in fds]
 
     def directory(self, header: bytes) -> None:
         for file in self._files:
@@ -145,10 +66,23 @@ class _Shards:
         """Return the tar that `path` belongs to; always the same one."""
         return self._files[zlib.crc32(path.encode()) % len(self._files)]
 
-    def close(self) -> None:
+    def finish(self) -> None:
+        """Write the ends of the tars."""
         for file in self._files:
             file.write(bytes(2 * tarfile.BLOCKSIZE))
             file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for file in self._files:
+            file.raw.close()  # what is buffered of a tar that failed is of no use
 
 
 class _Filter:
@@ -217,7 +151,7 @@ class _Filter:
             return
         left = member.size
         while left:
-            chunk = content.read(min(left, _BUFFER_BYTES))
+            chunk = content.read(min(left, BUFFER_BYTES))
             if not chunk:
                 raise ImageContentError("the layer is truncated")
             out.write(chunk)
@@ -289,70 +223,12 @@ def filter_layer(
             cannot be in an image.
         BrokenPipeError: a reader of a shard is gone.
     """
-    with open(blob_fd, "rb", buffering=0) as blob:
-        first = blob.read(_BUFFER_BYTES)
-        while first and len(first) < _MAGIC_BYTES:
-            more = blob.read(_BUFFER_BYTES)
-            if not more:
-                break
-            first += more
-        argv = _DECOMPRESSORS.get(first[:_MAGIC_BYTES])
-        if argv is None:
-            plain = _Hashed(_Prefixed(first, blob), counter)  # type: ignore[arg-type] # has read()
-            return _filter_tar(plain, shard_fds, allow_nonusr=allow_nonusr)
-        in_read, in_write = os.pipe()
-        out_read, out_write = os.pipe()
-        process = spawn(argv, stdin=in_read, stdout=out_write)
-        os.close(in_read)
-        os.close(out_write)
-        pump = threading.Thread(target=_pump, args=(blob, first, in_write, counter))
-        pump.start()
-        with open(out_read, "rb", buffering=0) as tar:  # noqa: PTH123 - a descriptor
-            try:
-                summary = _filter_tar(_Hashed(tar, None), shard_fds, allow_nonusr=allow_nonusr)
-            finally:
-                tar.close()
-                failed = process.wait() != 0
-                pump.join()
-        if failed:
-            raise ImageContentError(f"the layer is corrupt: {argv[0]} cannot decompress it")
-        return summary
-
-
-def _filter_tar(source: _Hashed, shard_fds: Sequence[int], *, allow_nonusr: bool) -> LayerSummary:
-    shards = _Shards(shard_fds)
-    passing = _Filter(shards, allow_nonusr=allow_nonusr)
-    try:
-        with tarfile.open(
-            fileobj=source,
-            mode="r|",
-            bufsize=_BUFFER_BYTES,
-            encoding="utf-8",
-            errors="surrogateescape",
-        ) as tar:
-            while (member := tar.next()) is not None:
+    with _Shards(shard_fds) as shards, decompressed(blob_fd, counter) as source:
+        passing = _Filter(shards, allow_nonusr=allow_nonusr)
+        with opened_tar(source) as tar:
+            for member in members(tar):
                 passing.pass_on(member, tar)
-                tar.members.clear()  # type: ignore[attr-defined] # else all headers stay in memory
-            _require_end(tar)
-            passing.require_link_targets()
-    except tarfile.TarError as e:
-        if source.read(1) or not _is_empty_archive(e):
-            raise ImageContentError(f"the layer is not a valid tar archive: {e}") from e
-    shards.close()
-    while source.read(_BUFFER_BYTES):
-        pass  # what follows the archive's end belongs to the digest
+        passing.require_link_targets()
+        shards.finish()
     passing.summary.diff_id = source.digest
     return passing.summary
-
-
-def _is_empty_archive(error: tarfile.TarError) -> bool:
-    return "empty" in str(error)
-
-
-def _require_end(tar: tarfile.TarFile) -> None:
-    """Refuse anything but zeros after the last member: tarfile takes garbage for the end."""
-    stream = tar.fileobj
-    assert stream is not None  # noqa: S101 - only a closed archive has none
-    while chunk := stream.read(_BUFFER_BYTES):
-        if chunk.count(0) != len(chunk):
-            raise ImageContentError("the layer is corrupt: there is garbage between its members")
