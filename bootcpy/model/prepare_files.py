@@ -1,0 +1,170 @@
+"""The small files that `bootc container prepare` writes into an image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bootcpy import paths
+
+# A file that does not start so is somebody's own, and stays as it is.
+MARK = "# Written by `bootc container prepare`"
+_MARK_AFTER_SHEBANG = f"#!/usr/bin/python3 -sE\n{MARK}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFile:
+    """A file to write; `path` is relative to `/`."""
+
+    path: str
+    text: str
+    purpose: str  # after "wrote /path: "
+    mode: int = 0o644
+
+
+_PREPARE_ROOT = f"""{MARK}; ostree-prepare-root(1).
+[composefs]
+enabled = no
+
+[sysroot]
+readonly = true
+"""
+
+_INSTALL = f"""{MARK}; install configuration of bootc.
+[install.filesystem.root]
+type = "ext4"
+"""
+
+# libostree starts it as `grub-menu -o FILE`, also while the machine shuts down.
+_GRUB_MENU = f"""{_MARK_AFTER_SHEBANG}: the GRUB menu generator for libostree.
+import sys
+
+from bootcpy.system.grub_menu import main
+
+sys.exit(main())
+"""
+
+_FINALIZE = f"""{MARK}: the GRUB menu changes with the boot entries.
+[Service]
+Environment=OSTREE_GRUB2_EXEC=/{paths.GRUB_MENU_GENERATOR}
+"""
+
+# On a machine that runs an image, packages change only by the next image, and GRUB's state is
+# not below the /boot that these expect.
+_ONLY_ELSEWHERE = f"""{MARK}: of no use where packages come with the image.
+[Unit]
+ConditionPathExists=!{paths.OSTREE_BOOTED}
+"""
+_USELESS_UNITS = (
+    "apt-daily.service",
+    "apt-daily.timer",
+    "apt-daily-upgrade.service",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.service",
+    "dpkg-db-backup.timer",
+    "grub-common.service",
+    "unattended-upgrades.service",
+)
+
+# systemd's own default for a unit that no preset names is `enable`, and the first boot applies
+# it: what the image's builder disabled would come back.
+_PRESET = f"""{MARK}: the first boot enables nothing by itself.
+disable *
+"""
+
+# Also for an openssh-server without a unit of its own, or a first boot cut short.
+_SSH_HOST_KEYS = f"""{MARK}: the image has no SSH host keys.
+[Unit]
+Description=Make SSH host keys
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+After=sshd-keygen.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -A
+"""
+_SSH_WANTS_KEYS = f"""{MARK}: the image has no SSH host keys.
+[Unit]
+Wants=bootc-ssh-host-keys.service
+After=bootc-ssh-host-keys.service
+"""
+
+# What autoremove would otherwise keep: the newest two, and the one the build host runs.
+_APT = """\
+// Written by `bootc container prepare`: an image has one kernel, autoremove takes the old one.
+APT::Protect-Kernels "false";
+"""
+_APT_MARK = "// Written by `bootc container prepare`"
+
+FILES = (
+    ImageFile(
+        path=f"usr/lib/{paths.PREPARE_ROOT_CONF}",
+        text=_PREPARE_ROOT,
+        purpose="the system's root and /usr are read-only",
+    ),
+    ImageFile(
+        path=f"usr/lib/{paths.INSTALL_CONFIG_D}/00-debian.toml",
+        text=_INSTALL,
+        purpose="install defaults",
+    ),
+    ImageFile(
+        path=str(paths.GRUB_MENU_GENERATOR),
+        text=_GRUB_MENU,
+        purpose="libostree makes the GRUB menu with it",
+        mode=0o755,
+    ),
+    ImageFile(
+        path=str(paths.FINALIZE_DROP_IN),
+        text=_FINALIZE,
+        purpose="so does an update, when it is finished at shutdown",
+    ),
+    ImageFile(
+        path="etc/apt/apt.conf.d/50bootc",
+        text=_APT,
+        purpose="autoremove takes superseded kernels",
+    ),
+    ImageFile(
+        path="usr/lib/systemd/system-preset/99-default-disable.preset",
+        text=_PRESET,
+        purpose="the first boot enables nothing by itself",
+    ),
+    ImageFile(
+        path="usr/lib/systemd/system/bootc-ssh-host-keys.service",
+        text=_SSH_HOST_KEYS,
+        purpose="each machine makes its own",
+    ),
+    ImageFile(
+        path="usr/lib/systemd/system/ssh.service.d/50-bootc-host-keys.conf",
+        text=_SSH_WANTS_KEYS,
+        purpose="before the SSH server starts",
+    ),
+    *(
+        ImageFile(
+            path=f"usr/lib/systemd/system/{unit}.d/50-bootc.conf",
+            text=_ONLY_ELSEWHERE,
+            purpose="does not run where packages come with the image",
+        )
+        for unit in _USELESS_UNITS
+    ),
+)
+
+
+def files_to_write(present: Mapping[str, str]) -> tuple[ImageFile, ...]:
+    """Return those of FILES that have to be written, given the texts `present` by path.
+
+    A file that is somebody's own stays, so that an image can decide otherwise.
+    """
+    return tuple(file for file in FILES if _is_outdated(present.get(file.path), file.text))
+
+
+def foreign_files(present: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the paths of FILES where somebody's own file stands."""
+    return tuple(
+        file.path for file in FILES if (t := present.get(file.path)) is not None and not _is_ours(t)
+    )
+
+
+def _is_outdated(present: str | None, wanted: str) -> bool:
+    return present is None or (present != wanted and _is_ours(present))
+
+
+def _is_ours(text: str) -> bool:
+    return text.startswith((MARK, _MARK_AFTER_SHEBANG, _APT_MARK))
