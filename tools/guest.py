@@ -75,6 +75,12 @@ def make_key(directory: Path) -> Path:
     return key
 
 
+def credentials(key: Path) -> dict[str, str]:
+    """Return the systemd credentials that let the holder of `key` log in as root."""
+    public = key.with_suffix(".pub").read_text(encoding="ascii")
+    return {"ssh.authorized_keys.root": public}
+
+
 class Guest:
     """A machine and its power switch. Its methods wait, and say through `report` for what."""
 
@@ -143,17 +149,25 @@ class Guest:
         Raises:
             GuestError: units failed, which the message lists, or starting does not end.
         """
-        deadline = time.monotonic() + BOOT_TIMEOUT_S * self._accel.slowdown
-        state = ""
-        while time.monotonic() < deadline:
+        started = spoke = time.monotonic()
+        deadline = started + BOOT_TIMEOUT_S * self._accel.slowdown
+        while True:
             state = self.run("systemctl is-system-running", check=False).stdout.strip()
-            if state not in {"initializing", "starting"}:
+            now = time.monotonic()
+            if state not in {"initializing", "starting"} or now > deadline:
                 break
+            if now - spoke > _HEARTBEAT_S:
+                spoke = now
+                jobs = self.run("systemctl list-jobs --no-legend | wc -l").stdout.strip()
+                self._report(f"{now - started:4.0f} s  systemd is {state}, {jobs} jobs to go")
             time.sleep(1)
         if state != "running":
-            jobs = self.run("systemctl --no-legend list-units --failed; systemctl list-jobs").stdout
-            units = self.run("journalctl -b -p warning --no-pager -n 40 -o cat", check=False).stdout
-            raise GuestError(f"the guest's systemd is {state}, not running:\n{jobs}\n{units}")
+            ask = "systemctl --no-legend list-units --failed; systemctl list-jobs --no-legend"
+            units = self.run(ask, check=False).stdout
+            ask = "journalctl --boot --priority=warning --no-pager --lines=40 --output=cat"
+            journal = self.run(ask, check=False).stdout
+            raise GuestError(f"the guest's systemd is {state}, not running:\n{units}\n{journal}")
+        self._report("systemd: running, no unit failed")
 
     def _report_boot(self, elapsed_s: float) -> bool:
         """Pass on what the console says since last time; is there anything new worth saying?"""
@@ -202,6 +216,10 @@ class Guest:
     def _control_path(self) -> Path:
         # A socket's path may have 107 bytes; test directories are longer than that.
         return Path(f"/tmp/bootcpy-ssh-{os.getpid()}-{self.machine.ssh_port}")  # noqa: S108
+
+    def remote(self, command: str) -> list[str]:
+        """Return the arguments that run a shell command over the connection that is open."""
+        return [*self._shared_ssh(), command]
 
     def _shared_ssh(self, *options: str) -> list[str]:
         first, *rest = self.ssh_arguments()
@@ -256,7 +274,7 @@ class Guest:
         limit_s = timeout_s * self._accel.slowdown
         try:
             ended = subprocess.run(
-                [*self._shared_ssh(), command],
+                self.remote(command),
                 input=stdin,
                 capture_output=True,
                 text=True,
@@ -318,6 +336,10 @@ class Guest:
         except subprocess.TimeoutExpired:
             self._fail("the guest did not power off")
 
+    def leave_running(self) -> None:
+        """Close our connection and let a guest that was started detached live on."""
+        self._disconnect()
+
     def cut_power(self) -> None:
         """End the guest at once, as if its plug were pulled. Harmless when it is already off."""
         self._disconnect()
@@ -347,7 +369,6 @@ def booted(
         GuestError: it does not boot.
     """
     key = make_key(directory)
-    public = key.with_suffix(".pub").read_text(encoding="ascii")
     machine = qemu.Machine(
         directory=directory,
         disks=disks,
@@ -355,7 +376,7 @@ def booted(
         ssh_port=qemu.free_port(),
         memory_mib=memory_mib,
         offline=offline,
-        credentials={"ssh.authorized_keys.root": public},
+        credentials=credentials(key),
     )
     guest = Guest(machine, accel=accel, key=key, report=report)
     try:

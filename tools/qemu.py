@@ -66,7 +66,7 @@ class Disk:
     careless: bool = False
 
     def block_device(self, node: str) -> dict[str, object]:
-        """Return QEMU's -blockdev description of this disk, named `node`."""
+        """Return QEMU's -blockdev description of this disk, named `node`; the files exist."""
         image: dict[str, object] = {
             "driver": self.format,
             "discard": "unmap",
@@ -81,6 +81,8 @@ class Disk:
             "file": image,
             "log": {"driver": "file", "filename": str(self.write_log)},
             "log-sector-size": 512,
+            # The guest may be switched on again: then its story goes on.
+            "log-append": self.write_log.stat().st_size > 0,
         }
 
 
