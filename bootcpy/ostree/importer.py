@@ -18,6 +18,7 @@ from bootcpy.model.progress import BytesProgress, LayerBytes, Progress
 from bootcpy.model.size import format_size
 from bootcpy.ostree import encapsulated, streamed, unpacked
 from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.fetch import WantedLayer
 from bootcpy.ostree.layers import blob_ref
 from bootcpy.ostree.merge import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST, merge_layers
 from bootcpy.ostree.objects import commit_metadata
@@ -47,7 +48,7 @@ def find_image(repo: OSTree.Repo, reference: ImageReference, manifest_digest: st
 class _Missing:
     """The layers to import, with the trees podman has of them where it has any."""
 
-    layers: list[streamed.WantedLayer] = field(default_factory=list)
+    layers: list[WantedLayer] = field(default_factory=list)
     present: int = 0
     present_bytes: int = 0
 
@@ -134,7 +135,7 @@ def _find_missing(repo: OSTree.Repo, image: OpenedImage, layers: Sequence[Layer]
             continue
         seen.add(layer.blob.digest)
         if resolve(repo, blob_ref(layer.blob.digest)) is None:
-            missing.layers.append(streamed.WantedLayer(layer, delivered[layer.blob.digest]))
+            missing.layers.append(WantedLayer(layer, delivered[layer.blob.digest]))
         else:
             missing.present += 1
             missing.present_bytes += layer.blob.size_bytes
@@ -206,7 +207,7 @@ def _import_derived(
 
 
 def _unpacked_layers(
-    image: OpenedImage, wanted: Sequence[streamed.WantedLayer]
+    image: OpenedImage, wanted: Sequence[WantedLayer]
 ) -> dict[int, unpacked.UnpackedLayer]:
     """Return the layers that can be read from podman's storage, by index in `wanted`."""
     image_id = image_id_of(image.reference)
