@@ -54,6 +54,7 @@ class Extent(Enum):
 
     TREE = "all below it"
     FILES = "its own files"
+    LISTED = "its own files, one by one, because whiteouts lie between them"
     NOTHING = "only the directory itself"
 
 
@@ -70,7 +71,8 @@ def cut(root: ScannedDirectory, *, limit: int) -> list[Cut]:
     """Cut a layer into parts of at most `limit`, where directories allow it.
 
     The root is always cut, because what is directly below it may move (etc) or be
-    left out (run, tmp and so on, of which only the directory itself is a part).
+    left out (run, tmp and so on, of which only the directory itself is a part), and so
+    is every directory that has whiteouts: libostree refuses the devices that stand for them.
     """
     parts: list[Cut] = []
     costs: dict[str, int] = {}
@@ -80,12 +82,14 @@ def cut(root: ScannedDirectory, *, limit: int) -> list[Cut]:
         return costs[node.path]
 
     def divide(node: ScannedDirectory) -> None:
+        whole = costs[node.path] <= limit or not node.dirs
         if node.path in API_DIRECTORIES:
             parts.append(Cut(node, Extent.NOTHING, 0))
-        elif node.path and (costs[node.path] <= limit or not node.dirs):
+        elif node.path and whole and not any(child.whiteouts for child in node.walk()):
             parts.append(Cut(node, Extent.TREE, costs[node.path]))
         else:
-            parts.append(Cut(node, Extent.FILES, node.own_cost))
+            extent = Extent.LISTED if node.whiteouts else Extent.FILES
+            parts.append(Cut(node, extent, node.own_cost))
             for child in node.dirs:
                 divide(child)
 

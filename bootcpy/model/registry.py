@@ -27,7 +27,7 @@ _MEANINGS = (
     ),
     (
         (
-            r"manifest unknown|name unknown|not found|does not exist|no such image|"
+            r"manifest unknown|name unknown|not found|does not exist|no such image|image not known|"
             r"does not resolve to an image|identifier is not an image|unknown to registry|"
             r"reference .* not found|no descriptor found|no such file"
         ),

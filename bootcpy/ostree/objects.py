@@ -8,7 +8,7 @@ from pathlib import Path
 from bootcpy.model.tree import Directory, Listing, TreeRef
 from bootcpy.ostree.bindings import GLib, OSTree
 
-_DIRTREE = "(a(say)a(sayay))"
+_CHUNK_BYTES = 1 << 20
 _NO_XATTRS: tuple[tuple[bytes, bytes], ...] = ()
 # Set by the overlay driver on what it stores; they mean nothing in an image.
 OVERLAY_XATTRS = b"trusted.overlay."
@@ -86,15 +86,38 @@ def _swap(number: int) -> int:
     return int.from_bytes(number.to_bytes(4, "big"), "little")
 
 
+def _xattrs(path: Path) -> list[tuple[bytes, bytes]]:
+    """Return a file's extended attributes by name, without the overlay driver's."""
+    names = (os.fsencode(name) for name in os.listxattr(path, follow_symlinks=False))
+    return [
+        (name, os.getxattr(path, name, follow_symlinks=False))
+        for name in sorted(names)
+        if not name.startswith(OVERLAY_XATTRS)
+    ]
+
+
+def store_file(repo: OSTree.Repo, path: Path) -> str:
+    """Store a regular file or a symbolic link and return its content checksum."""
+    found = path.lstat()
+    xattrs = GLib.Variant("a(ayay)", [(name + b"\0", value) for name, value in _xattrs(path)])
+    if stat.S_ISLNK(found.st_mode):
+        link: str = repo.write_symlink(
+            None, found.st_uid, found.st_gid, xattrs, str(path.readlink()), None
+        )
+        return link
+    mode = stat.S_IFREG | stat.S_IMODE(found.st_mode)
+    writer = repo.write_regfile(None, found.st_uid, found.st_gid, mode, found.st_size, xattrs)
+    with path.open("rb") as content:
+        while chunk := content.read(_CHUNK_BYTES):
+            writer.write_all(chunk, None)
+    checksum: str = writer.finish(None)
+    return checksum
+
+
 def write_metadata_of(repo: OSTree.Repo, directory: Path) -> str:
     """Write the dirmeta of a directory on disk, without the overlay driver's attributes."""
     found = directory.stat()
-    names = (os.fsencode(name) for name in os.listxattr(directory))
-    xattrs = [
-        (name, os.getxattr(directory, name))
-        for name in names
-        if not name.startswith(OVERLAY_XATTRS)
-    ]
+    xattrs = _xattrs(directory)
     return write_directory_metadata(
         repo,
         uid=found.st_uid,

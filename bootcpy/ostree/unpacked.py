@@ -5,6 +5,7 @@ it does whenever podman runs the image. Several children store parts of all laye
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +17,12 @@ from bootcpy.model.tar_filter import OPAQUE_MARKER, WHITEOUT_PREFIX, Kept, map_p
 from bootcpy.model.tree import Directory, TreeRef, split_path
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.layers import LayerTraits, write_layer, write_tree
-from bootcpy.ostree.objects import RepoTrees, write_directory_metadata, write_metadata_of
+from bootcpy.ostree.objects import (
+    RepoTrees,
+    store_file,
+    write_directory_metadata,
+    write_metadata_of,
+)
 from bootcpy.ostree.repo import explained, open_repo, transaction
 from bootcpy.system.child import Child
 from bootcpy.system.layer_scan import ForeignLayerError, scan_layer
@@ -121,27 +127,32 @@ def _store_part(repo: OSTree.Repo, tree: Path, part: Cut) -> TreeRef:
     if part.extent is Extent.NOTHING:
         empty = Directory(RepoTrees(repo), write_metadata_of(repo, source))
         return empty.write()
-    hidden = {
-        f"{node.path}/{name}".removeprefix(part.directory.path)
-        for node in (part.directory.walk() if part.extent is Extent.TREE else (part.directory,))
-        for name in node.whiteouts
-    }
-    skip = frozenset(f"/{path.lstrip('/')}" for path in hidden)
+    if part.extent is Extent.LISTED:
+        return _store_listed(repo, source)
     files_only = part.extent is Extent.FILES
 
     def decide(_repo: OSTree.Repo, path: str, found: Gio.FileInfo) -> OSTree.RepoCommitFilterResult:
-        is_directory = found.get_file_type() == Gio.FileType.DIRECTORY
-        if path in skip or (files_only and is_directory and path != "/"):
+        if path != "/" and found.get_file_type() == Gio.FileType.DIRECTORY:
             return OSTree.RepoCommitFilterResult.SKIP
         return OSTree.RepoCommitFilterResult.ALLOW
 
     # The callback costs more than storing a small file: without it where possible.
     modifier = OSTree.RepoCommitModifier.new(
-        OSTree.RepoCommitModifierFlags.NONE, decide if skip or files_only else None
+        OSTree.RepoCommitModifierFlags.NONE, decide if files_only else None
     )
     mutable = OSTree.MutableTree.new()
     repo.write_dfd_to_mtree(_AT_FDCWD, str(source), mutable, modifier, None)
     return write_tree(repo, mutable)
+
+
+def _store_listed(repo: OSTree.Repo, source: Path) -> TreeRef:
+    """Store the regular files and symbolic links of one directory."""
+    directory = Directory(RepoTrees(repo), write_metadata_of(repo, source))
+    with os.scandir(source) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False) or entry.is_symlink():
+                directory.files[entry.name] = store_file(repo, Path(entry.path))
+    return directory.write()
 
 
 def _write_layer(repo: OSTree.Repo, layer: UnpackedLayer, stored: Stored) -> str:
