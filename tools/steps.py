@@ -14,7 +14,6 @@ from bootcpy.errors import BootcpyError
 from tools import qemu
 
 _SILENCE_S = 4.0
-_TAIL_LINES = 20
 
 
 def say(text: str) -> None:
@@ -64,9 +63,10 @@ def run(argv: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None
                 child.kill()
             raise
     if child.returncode != 0:
-        tail = "\n".join(said.splitlines()[-_TAIL_LINES:])
-        shown = shlex.join(os.fspath(argument) for argument in argv)
-        raise BootcpyError(f"{shown} ended with status {child.returncode}:\n{tail}")
+        words = (os.fspath(argument) for argument in argv)
+        shown = shlex.join("…" if "\n" in word else word for word in words)
+        hint = "what it said is above"
+        raise BootcpyError(f"status {child.returncode} of: {shown}", hint=hint)
     return said
 
 

@@ -1,0 +1,157 @@
+"""An installed disk boots, is what the image is, and behaves as an image-based host does."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.vm.conftest import Boot
+from tools import containers, image, qemu, steps
+from tools.guest import Guest
+from tools.qemu import Firmware
+from tools.registry import Registry
+
+# A UEFI variable: four bytes of attributes, then the value.
+SECURE_BOOT_VARIABLE = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "firmware"),
+    [
+        pytest.param("ext4", Firmware.UEFI, id="ext4-uefi"),
+        pytest.param("xfs", Firmware.SECURE_BOOT, id="xfs-secure-boot"),
+        pytest.param("btrfs", Firmware.BIOS, id="btrfs-bios"),
+    ],
+)
+def test_installed_disk_boots(
+    filesystem: str,
+    firmware: Firmware,
+    built_image: image.BuiltImage,
+    base_disk: Callable[[str], Path],
+    overlay: Callable[[Path], qemu.Disk],
+    boot: Boot,
+) -> None:
+    with boot(overlay(base_disk(filesystem)), firmware=firmware) as guest:
+        guest.wait_until_running()
+        check_firmware(guest, firmware)
+        check_root(guest, filesystem)
+        check_booted(guest, built_image.digest)
+        check_what_is_writable(guest)
+        check_packages(guest)
+        guest.run("echo kept > /var/lib/probe; echo kept > /etc/probe; sync")
+
+        guest.reboot()
+
+        assert guest.run("cat /var/lib/probe /etc/probe").stdout == "kept\nkept\n"
+        guest.poweroff()
+
+
+def test_installed_repository_is_intact(
+    built_image: image.BuiltImage, base_disk: Callable[[str], Path]
+) -> None:
+    """Looked at from outside, where it takes seconds instead of minutes."""
+    disk = base_disk("ext4")
+    check = """
+        set -eu
+        start=$(sfdisk --json "$1" | python3 -c '
+import json, sys
+table = json.load(sys.stdin)["partitiontable"]
+print(next(p["start"] for p in table["partitions"] if p.get("name") == "root") * 512)')
+        mkdir /run/disk
+        mount -o "ro,loop,offset=$start" "$1" /run/disk
+        ostree fsck --repo=/run/disk/ostree/repo
+        umount /run/disk
+    """
+
+    said = containers.run_installer(
+        built_image.reference,
+        ["sh", "-c", check, "sh", f"/target/{disk.name}"],
+        target=disk.parent,
+    )
+
+    assert "object fsck of 1 commits completed successfully" in said.lower()
+
+
+@pytest.mark.slow
+def test_install_inside_a_guest_onto_its_second_disk(
+    built_image: image.BuiltImage,
+    base_disk: Callable[[str], Path],
+    overlay: Callable[[Path], qemu.Disk],
+    registry: Registry,
+    results: Path,
+    boot: Boot,
+) -> None:
+    """A kernel that scans partitions, a real (virtio) disk, podman as on a user's machine."""
+    first = overlay(base_disk("ext4"))
+    second = qemu.blank(results / "second.img", 8 << 30)
+    registry_push(built_image, registry)
+    name = registry.from_guest("host:v1")
+    with boot(first, second, memory_mib=4096) as guest:
+        guest.run(
+            "cat > /etc/containers/registries.conf.d/local.conf",
+            stdin=registry.guest_configuration,
+        )
+        with steps.step("Pulling the image in the guest"):
+            guest.run(f"podman pull --quiet {name}", timeout_s=120)
+        with steps.step("Installing onto the guest's second disk"):
+            said = guest.run(
+                "podman run --rm --privileged --pid=host"
+                " -v /dev:/dev -v /var/lib/containers:/var/lib/containers"
+                f" {name} bootc install to-disk --filesystem xfs /dev/vdb",
+                timeout_s=180,
+            )
+            steps.say(said.stdout + said.stderr)
+        assert guest.run("findmnt --noheadings --source /dev/vdb3", check=False).stdout == ""
+        guest.poweroff()
+
+    with boot(second) as guest:
+        guest.wait_until_running()
+        check_root(guest, "xfs")
+        check_booted(guest, built_image.digest)
+
+
+def registry_push(built: image.BuiltImage, registry: Registry) -> None:
+    with steps.step("Pushing the image to the registry"):
+        # Unchanged, so that its digest is the one that was built.
+        steps.run([
+            *("skopeo", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false"),
+            f"containers-storage:{built.reference}",
+            f"docker://{registry.here('host:v1')}",
+        ])
+
+
+def check_firmware(guest: Guest, firmware: Firmware) -> None:
+    assert guest.run("test -d /sys/firmware/efi", check=False).status == (
+        1 if firmware is Firmware.BIOS else 0
+    )
+    if firmware is Firmware.SECURE_BOOT:
+        variable = guest.run(f"od -An -t u1 -j 4 {SECURE_BOOT_VARIABLE}").stdout
+        assert variable.split() == ["1"]
+        assert "[none]" not in guest.run("cat /sys/kernel/security/lockdown").stdout
+
+
+def check_root(guest: Guest, filesystem: str) -> None:
+    assert guest.run("findmnt -no FSTYPE /sysroot").stdout.split()[0] == filesystem
+
+
+def check_booted(guest: Guest, digest: str) -> None:
+    host = json.loads(guest.run("bootc status --json").stdout)
+    assert host["status"]["booted"]["image"]["imageDigest"] == digest
+    assert host["status"]["staged"] is None
+    assert host["status"]["rollback"] is None
+
+
+def check_what_is_writable(guest: Guest) -> None:
+    for directory in ("/usr", "/sysroot", "/"):
+        refused = guest.run(f"touch {directory}/probe", check=False)
+        assert refused.status != 0
+        assert "Read-only file system" in refused.stderr
+    for directory in ("/etc", "/var", "/root", "/home", "/srv", "/mnt", "/tmp"):
+        guest.run(f"touch {directory}/probe && rm {directory}/probe")
+
+
+def check_packages(guest: Guest) -> None:
+    packages = guest.run("dpkg -l | grep -c ^ii").stdout
+    assert int(packages) > 100
+    assert "not found" not in guest.run("dpkg --audit").stdout
