@@ -8,7 +8,7 @@ from bootcpy.model.plan import InstallPlan
 from bootcpy.model.size import MIB, format_size
 
 _WIDTH = 80
-_LABEL_WIDTH = 12
+_LABEL_WIDTH = 9  # beside a digest, 80 columns exactly
 _NARROWEST = 3  # cells of the bar inside its borders
 
 _TYPES = {
@@ -33,9 +33,9 @@ def render_plan(plan: InstallPlan) -> str:
         ("Digest", deploy.manifest_digest),
         ("Contents", f"{format_size(plan.image_bytes)} unpacked, {layers}"),
         ("Follows", str(deploy.target)),
-        ("Stateroot", deploy.stateroot),
-        ("Bootloader", _boot_loader(plan)),
-        ("Kernel args", " ".join(plan.kargs)),
+        ("State", deploy.stateroot),
+        ("Boot", _boot_loader(plan)),
+        ("Kernel", " ".join(plan.kargs)),
     ]
     if deploy.root_ssh_authorized_keys is not None:
         rows.append(("SSH keys", "for root, from --root-ssh-authorized-keys"))
@@ -111,7 +111,7 @@ def share_cells(sizes: Sequence[int], minimums: Sequence[int], cells: int) -> li
 
 
 def _table(layout: DiskLayout) -> list[str]:
-    header = ("#", "Name", "Type", "Start", "Size", "File system")
+    header = ("#", "Name", "Type", "Start", "Size", "Content")
     rows = [header, *(_row(p) for p in layout.partitions)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     right = {0, 3, 4}
@@ -125,7 +125,7 @@ def _table(layout: DiskLayout) -> list[str]:
 
 
 def _row(p: Partition) -> tuple[str, ...]:
-    contents = f"{p.filesystem} {p.filesystem_id}" if p.filesystem else "GRUB core image"
+    contents = f"{p.filesystem} file system" if p.filesystem else "GRUB core image"
     return (
         str(p.number),
         p.name,
