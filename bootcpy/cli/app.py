@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -80,13 +80,19 @@ def tree(commands: Sequence[Command] = COMMANDS) -> typer.Typer:
             group = groups[command.group] = _group()
             group.callback(invoke_without_command=True, help=about.help)(_require_command)
             root.add_typer(group, name=command.group, hidden=about.hidden)
-        module, _, function = command.function.partition(":")
         groups[command.group].command(
             command.name,
             hidden=command.hidden,
             context_settings={"ignore_unknown_options": command.takes_anything},
-        )(getattr(import_module(f"bootcpy.cli.{module}"), function))
+        )(function_of(command))
     return root
+
+
+def function_of(command: Command) -> Callable[..., None]:
+    """Return the function that runs `command`; imports its module."""
+    module, _, name = command.function.partition(":")
+    function: Callable[..., None] = getattr(import_module(f"bootcpy.cli.{module}"), name)
+    return function
 
 
 def _group() -> typer.Typer:

@@ -1,0 +1,165 @@
+"""Write, or with `--check` compare, what the documentation takes from the code.
+
+A manual page `docs/man/bootc-install-to-disk.8.md` is written by hand but for one marked
+block, which holds the arguments and options of `bootc install to-disk`; the page of the
+program itself has the list of commands there. The JSON Schema is generated whole.
+"""
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from typer.models import OptionInfo
+
+from bootcpy.cli.app import function_of
+from bootcpy.cli.commands import COMMANDS, GROUPS, Command
+from bootcpy.model.host_schema import schema_text
+
+ROOT = Path(__file__).parent.parent
+MAN = ROOT / "docs" / "man"
+SCHEMA = ROOT / "docs" / "host-v1.schema.json"
+UPDATE_COMMAND = "nox -s docs -- --write"
+
+_BEGIN, _END = "<!-- BEGIN GENERATED -->", "<!-- END GENERATED -->"
+_BLOCK = re.compile(f"{re.escape(_BEGIN)}\n.*?{re.escape(_END)}", re.DOTALL)
+
+
+def visible_commands() -> tuple[Command, ...]:
+    """Return the commands that help shows, which are the ones to document."""
+    return tuple(
+        command
+        for command in COMMANDS
+        if not command.hidden and not (command.group and GROUPS[command.group].hidden)
+    )
+
+
+def page_of(command: Command) -> Path:
+    """Return the manual page that documents `command`."""
+    return MAN / f"bootc-{command.words.replace(' ', '-')}.8.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """An argument or option as its reader meets it."""
+
+    names: tuple[str, ...]  # none for an argument
+    value: str | None  # Markdown; None for a flag
+    help: str
+    default: str | None
+
+
+def parameters(command: Command) -> list[Parameter]:
+    """Return the visible arguments, then the visible options, of `command`.
+
+    Read from its function's annotations: what typer makes of them differs by version.
+    """
+    function = function_of(command)
+    hints = get_type_hints(function, include_extras=True)
+    signature = inspect.signature(function)
+    found = [
+        _parameter(name, hints[name], each.default)
+        for name, each in signature.parameters.items()
+        if not hints[name].__metadata__[0].hidden
+    ]
+    return sorted(found, key=lambda each: bool(each.names))
+
+
+def _parameter(name: str, hint: Any, default: object) -> Parameter:  # noqa: ANN401 - a type
+    kind, about = get_args(hint)[:2]
+    types = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
+    choices = next((each for each in types if issubclass(each, Enum)), None)
+    if choices is not None:
+        value = " | ".join(f"**{choice.value}**" for choice in choices)
+    else:
+        value = f"*{about.metavar or name.upper()}*"
+    # In `Annotated`, typer takes the first name for the default, and moves it later.
+    first = (about.default,) if isinstance(about.default, str) else ()
+    names = (*first, *(about.param_decls or ())) or (f"--{name.replace('_', '-')}",)
+    if isinstance(default, Enum):
+        default = default.value
+    has_default = isinstance(default, str | int | Path) and not isinstance(default, bool)
+    return Parameter(
+        names=names if isinstance(about, OptionInfo) else (),
+        value=None if kind is bool else value,
+        help=" ".join((about.help or "").split()),
+        default=str(default) if has_default else None,
+    )
+
+
+def summary(command: Command) -> str:
+    """Return the first sentence of a command's help."""
+    text = inspect.getdoc(function_of(command)) or ""
+    return text.partition("\n\n")[0].replace("\n", " ")
+
+
+def options_block(command: Command) -> str:
+    """Return the Markdown that lists the arguments, then the options, of `command`."""
+    return "\n".join(_entry(each) for each in parameters(command)) or "None.\n"
+
+
+def _entry(parameter: Parameter) -> str:
+    names = ", ".join(f"**{name}**" for name in parameter.names)
+    term = " ".join(part for part in (names, parameter.value) if part)
+    default = f" Default: {parameter.default}." if parameter.default is not None else ""
+    return f"{term}\n:   {parameter.help}{default}\n"
+
+
+def commands_block() -> str:
+    """Return the Markdown that lists every visible command with its first line of help."""
+    return "\n".join(
+        f"**{page_of(command).name.removesuffix('.8.md')}**(8)\n:   {summary(command)}\n"
+        for command in visible_commands()
+    )
+
+
+def with_block(page: str, block: str) -> str:
+    """Return the text of a manual page with its generated block replaced."""
+    return _BLOCK.sub(lambda _: f"{_BEGIN}\n{block}{_END}", page)
+
+
+def expected() -> Iterator[tuple[Path, str]]:
+    """Return every file with generated parts, and the whole text it should have."""
+    pages = {page_of(command): options_block(command) for command in visible_commands()}
+    pages[MAN / "bootc.8.md"] = commands_block()
+    for path, block in pages.items():
+        yield path, with_block(path.read_text(encoding="utf-8") if path.exists() else "", block)
+    yield SCHEMA, schema_text()
+
+
+def stale() -> list[Path]:
+    """Return the files that do not say what the code does, or are not there."""
+    return [path for path, text in expected() if not text or not _is(path, text)]
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run as a program; the status is 1 when `--check` finds something stale."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, only compare")
+    options = parser.parse_args(arguments)
+    found = stale()
+    for path in found:
+        if options.check or not path.exists():
+            problem = "is out of date" if path.exists() else "does not exist"
+            print(f"{path.relative_to(ROOT)} {problem}", file=sys.stderr)
+    if options.check and found:
+        print(f"run: {UPDATE_COMMAND}", file=sys.stderr)
+        return 1
+    for path, text in expected():
+        if path in found and text:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
