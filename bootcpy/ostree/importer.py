@@ -25,6 +25,7 @@ from bootcpy.ostree.objects import commit_metadata
 from bootcpy.ostree.repo import IMAGE_REFS, list_refs, open_repo, resolve, set_ref
 from bootcpy.system.containers_storage import find_layer_trees, image_id_of
 from bootcpy.system.skopeo import OpenedImage
+from bootcpy.system.write_behind import WriteBehind
 
 _WORKERS = min(os.cpu_count() or 1, 4)
 _SHORT_DIGEST = 21  # as bootc shortens them in progress events
@@ -71,6 +72,7 @@ def pull(
         NoSpaceError: the layers do not fit.
     """
     repo = open_repo(repo_path)
+    repo.set_disable_fsync(not fsync)
     if present := find_image(repo, record_as, image.manifest_digest):
         return present
     plan = classify_layers(image.manifest, image.config)
@@ -172,6 +174,22 @@ def _import_derived(
     if not wanted:
         return
     report = _Reporter(image, missing, progress)
+    with WriteBehind(repo_path) as disk:
+        if not fsync:  # else libostree writes out every layer as it ends
+            report.on_event(disk.nudge)
+        _store(repo_path, repo, image, wanted, report, fsync=fsync)
+
+
+def _store(
+    repo_path: Path,
+    repo: OSTree.Repo,
+    image: OpenedImage,
+    wanted: Sequence[WantedLayer],
+    report: "_Reporter",
+    *,
+    fsync: bool,
+) -> None:
+    """Store the wanted layers, those that podman has unpacked straight from its storage."""
     local = _unpacked_layers(image, wanted)
     by_tree = [index for index in range(len(wanted)) if index in local]
     costs = {index: total_cost(local[index].scanned) for index in by_tree}
@@ -232,6 +250,11 @@ class _Reporter:
         self._progress = progress
         self._bytes = [0] * len(missing.layers)
         self._finished = 0
+        self._also: Callable[[], None] | None = None
+
+    def on_event(self, action: Callable[[], None]) -> None:
+        """Have `action` called with every report."""
+        self._also = action
 
     def _size(self, index: int) -> int:
         return self._missing.layers[index].blob.size_bytes
@@ -265,6 +288,8 @@ class _Reporter:
         self._emit()
 
     def _emit(self) -> None:
+        if self._also:
+            self._also()
         missing = self._missing
         layers = tuple(
             LayerBytes(

@@ -20,6 +20,8 @@ from bootcpy.errors import BootcpyError, ToolFailedError
 
 log = logging.getLogger(__name__)
 
+Spawned = subprocess.Popen[bytes]
+
 # Output is parsed, so it must not be translated.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
 _STDERR_TAIL_BYTES = 1024  # keeps an error readable, as bootc's command helpers do
@@ -128,7 +130,7 @@ def spawn(
     stderr: int | None = None,
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
-) -> "subprocess.Popen[bytes]":
+) -> Spawned:
     """Start a child that talks over descriptors, and return it running.
 
     `None` for a stream means /dev/null. The child dies with this process; the
