@@ -113,7 +113,7 @@ def plan_kernel(
             older = " ".join(f"linux-image-{version}" for version in versions[:-1])
             raise ImageContentError(
                 f"more than one kernel: {', '.join(versions)}; an image boots exactly one",
-                hint=f"remove the others first, such as: apt-get purge {older}",
+                hint=f"apt-get autoremove --purge removes what is superseded; or: apt-get purge {older}",
             )
 
 
@@ -144,7 +144,7 @@ class MoveAndLink:
 
     name: str
     destination: str  # relative to `/`, as the link's text is
-    mode: int  # of the destination, if it is new
+    mode: int | None  # of the destination, if it is new; None: nothing is made there
     contents: bool  # there is a directory whose contents move
 
 
@@ -158,7 +158,7 @@ _LINKS = (
     ("mnt", "var/mnt", 0o755),
     ("media", "var/media", 0o755),
     ("opt", "usr/lib/opt", 0o755),
-    ("ostree", "sysroot/ostree", 0o755),
+    ("ostree", "sysroot/ostree", None),  # the machine's own disk is there
 )
 TOP_LEVEL_NAMES = tuple(name for name, _, _ in _LINKS)
 

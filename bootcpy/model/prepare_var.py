@@ -153,8 +153,8 @@ def declared_paths(texts: Iterable[str]) -> frozenset[str]:
     for text in texts:
         for line in text.splitlines():
             match line.split():
-                case [kind, path, *_] if kind[0] in "dDvqQLCfFpwc" and path.startswith("/"):
-                    paths.add(path.strip('"').rstrip("/"))
+                case [kind, path, *_] if kind[0] in "dDvqQLCfFpwc" and "/" in path[:2]:
+                    paths.add(path.strip("\"'").rstrip("/"))
                 case _:
                     continue
     return frozenset(paths)

@@ -199,13 +199,15 @@ def require_not_mounted(paths: Sequence[Path], mounts: Collection[Path]) -> None
 def move_and_link(root: Path, step: MoveAndLink) -> None:
     """Carry out `step`; what exists at the destination already is kept, and added to."""
     source, destination = root / step.name, root / step.destination
-    if not destination.is_dir():
-        destination.mkdir(mode=step.mode, parents=True)
+    if step.mode is not None and not destination.is_dir():
+        destination.mkdir(parents=True)
         destination.chmod(step.mode)
-    if step.contents:
+    if step.contents and any(source.iterdir()):
+        mode = stat.S_IMODE(destination.stat().st_mode)
         # A rename cannot move a directory out of a lower layer, and merges nothing.
         run("cp", "--archive", "--no-target-directory", source, destination)
-        destination.chmod(step.mode)
+        destination.chmod(mode)
+    if step.contents:
         shutil.rmtree(source)
     source.unlink(missing_ok=True)
     source.symlink_to(step.destination)
@@ -239,10 +241,16 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def empty(directory: Path) -> tuple[str, ...]:
-    """Remove everything in `directory`, and return the names that were there."""
-    names = tuple(sorted(path.name for path in directory.iterdir()))
-    return tuple(name for name in names if remove(directory / name))
+def empty(directory: Path, mounts: Collection[Path] = ()) -> tuple[str, ...]:
+    """Remove what is in `directory`, except `mounts` and what holds one; return the names gone."""
+    names = []
+    for path in sorted(directory.iterdir()):
+        if any(path == mount or path in mount.parents for mount in mounts):
+            if path.is_dir() and path not in mounts:
+                empty(path, mounts)
+        elif remove(path):
+            names.append(path.name)
+    return tuple(names)
 
 
 def write(root: Path, file: ImageFile) -> None:

@@ -22,7 +22,7 @@ from bootcpy.model.prepare_var import FACTORY, declared_paths, plan_relocations,
 from bootcpy.model.progress import Progress
 from bootcpy.model.size import MIB
 from bootcpy.paths import MODULES
-from bootcpy.system import dracut, image_tree
+from bootcpy.system import bytecode, dracut, image_tree
 
 _VAR_CONF = "bootc-var.conf"
 _MACHINE_ID = "uninitialized\n"  # machine-id(5): makes the next boot the first one
@@ -60,6 +60,10 @@ def prepare(progress: Progress) -> None:
     _empty_boot(root, progress)
     _forget_identity(root, progress)
     _prepare_var(root, progress)
+    changed = bytecode.make_independent_of_time(root)
+    if changed:
+        progress.note(f"made {changed} compiled Python modules independent of file times")
+    _empty_run(root, progress)
 
 
 def _plan(root: Path) -> PreparePlan:
@@ -160,6 +164,15 @@ def _prepare_var(root: Path, progress: Progress) -> None:
         path = str(conf.relative_to(root))
         image_tree.write(root, ImageFile(path=path, text=plan.tmpfiles, purpose=""))
         progress.note(f"wrote /{path}: {plan.tmpfiles.count('/var/')} paths in /var")
+
+
+def _empty_run(root: Path, progress: Progress) -> None:
+    """Remove what package installation left where a running system has memory."""
+    # /var/lock is a link to run/lock, which maintainer scripts use in a build as well.
+    kept = image_tree.mount_points() | {root / "run/lock"}
+    removed = image_tree.empty(root / "run", kept)
+    if removed:
+        progress.note(f"emptied /run of {', '.join(removed)}")
 
 
 def _drop(root: Path, removed: Sequence[str], progress: Progress) -> None:

@@ -1,0 +1,56 @@
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcpy.errors import ImageContentError
+from bootcpy.model import cpio
+
+
+def member(name: str, content: bytes = b"", magic: bytes = b"070701") -> bytes:
+    raw = name.encode() + b"\0"
+    fields = [0] * 13
+    fields[6], fields[11] = len(content), len(raw)
+    header = magic + b"".join(b"%08X" % number for number in fields)
+    padded = header + raw + bytes(-(len(header) + len(raw)) % 4)
+    return padded + content + bytes(-len(content) % 4)
+
+
+def archive(*names: str) -> bytes:
+    return b"".join(member(name, b"content of " + name.encode()) for name in names) + TRAILER
+
+
+TRAILER = member("TRAILER!!!")
+
+
+def test_names_yields_each_path_without_a_leading_slash_or_dot() -> None:
+    stream = io.BytesIO(archive(".", "usr/bin/sh", "./etc/fstab", "/init"))
+    assert list(cpio.names(stream)) == [".", "usr/bin/sh", "etc/fstab", "init"]
+
+
+def test_names_leaves_the_stream_behind_the_trailer() -> None:
+    stream = io.BytesIO(archive("kernel/x86/microcode/AuthenticAMD.bin") + b"next")
+    assert len(list(cpio.names(stream))) == 1
+    assert stream.read() == b"next"
+
+
+@given(st.lists(st.tuples(st.text("abc/", min_size=1), st.binary(max_size=9)), max_size=5))
+def test_names_finds_every_member_whatever_its_padding(members: list[tuple[str, bytes]]) -> None:
+    stream = io.BytesIO(b"".join(member(f"x{name}", data) for name, data in members) + TRAILER)
+    assert list(cpio.names(stream)) == [f"x{name}" for name, _ in members]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        pytest.param(archive("one", "two")[:-60], id="cut-in-the-trailer"),
+        pytest.param(archive("one")[:150], id="cut-in-a-file"),
+        pytest.param(b"070701" + b"x" * 200, id="no-numbers"),
+        pytest.param(b"junk" * 50, id="no-archive"),
+        pytest.param(b"", id="empty"),
+    ],
+)
+def test_names_refuses(damaged: bytes) -> None:
+    with pytest.raises(ImageContentError):
+        list(cpio.names(io.BytesIO(damaged)))

@@ -1,0 +1,77 @@
+import bz2
+import gzip
+import lzma
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bootcpy.errors import BootcpyError, ImageContentError
+from bootcpy.system import initramfs
+from tests.unit.model.test_cpio import archive
+
+MICROCODE = archive("kernel/x86/microcode/AuthenticAMD.bin")
+ROOT = archive("usr/lib/ostree/ostree-prepare-root", "init")
+ZSTD = shutil.which("zstd")  # looked up before the tests' PATH is emptied
+
+
+def compressed_with_zstd(content: bytes) -> bytes:
+    return subprocess.run(["zstd", "-q"], input=content, stdout=subprocess.PIPE, check=True).stdout
+
+
+@pytest.fixture
+def zstd(tools_directory: Path) -> None:
+    if ZSTD is None:
+        pytest.skip("zstd is not installed")
+    (tools_directory / "zstd").symlink_to(ZSTD)
+
+
+@pytest.mark.usefixtures("zstd")
+@pytest.mark.parametrize(
+    "compress",
+    [lambda content: content, gzip.compress, lzma.compress, bz2.compress, compressed_with_zstd],
+    ids=["none", "gzip", "xz", "bzip2", "zstd"],
+)
+@pytest.mark.parametrize("early", [b"", MICROCODE + bytes(512)], ids=["", "after-microcode"])
+def test_paths(tmp_path: Path, compress: Callable[[bytes], bytes], early: bytes) -> None:
+    image = tmp_path / "initramfs.img"
+    image.write_bytes(early + compress(ROOT))
+    expected = ["usr/lib/ostree/ostree-prepare-root", "init"]
+    if early:
+        expected.insert(0, "kernel/x86/microcode/AuthenticAMD.bin")
+    assert list(initramfs.paths(image)) == expected
+    assert initramfs.PREPARE_ROOT in expected
+
+
+@pytest.mark.usefixtures("zstd")
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"not an initramfs", id="unknown"),
+        pytest.param(gzip.compress(ROOT)[:-20], id="gzip-cut"),
+        pytest.param(lzma.compress(ROOT)[:90], id="xz-cut"),
+        pytest.param(ROOT[:200], id="plain-cut"),
+    ],
+)
+def test_paths_refuses(tmp_path: Path, content: bytes) -> None:
+    image = tmp_path / "initramfs.img"
+    image.write_bytes(content)
+    with pytest.raises(ImageContentError):
+        list(initramfs.paths(image))
+
+
+@pytest.mark.usefixtures("zstd")
+def test_paths_refuses_zstd_that_is_cut(tmp_path: Path) -> None:
+    image = tmp_path / "initramfs.img"
+    image.write_bytes(compressed_with_zstd(ROOT)[:-20])
+    with pytest.raises(ImageContentError):
+        list(initramfs.paths(image))
+
+
+def test_paths_names_the_missing_decompressor(tmp_path: Path) -> None:
+    image = tmp_path / "initramfs.img"
+    image.write_bytes(b"\x28\xb5\x2f\xfd and so on")
+    with pytest.raises(BootcpyError, match="zstd is not installed"):
+        list(initramfs.paths(image))
