@@ -85,7 +85,7 @@ def install(
 
 
 def has_efi_variables() -> bool:
-    """Tell whether this machine was started by UEFI and lets us write its variables."""
+    """Tell whether this machine was started by UEFI and shows us its variables."""
     try:
         return any(paths.EFI_VARIABLES.iterdir())
     except OSError:

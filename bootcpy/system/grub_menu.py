@@ -5,14 +5,13 @@ libostree runs `$OSTREE_GRUB2_EXEC -o boot/loader.N/grub.cfg` after it has writt
 is never out of step. It also runs while a machine shuts down: imports are few.
 """
 
-import contextlib
-import os
 import sys
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError, ConfigurationError, ExitStatus
 from bootcpy.model.bls import parse_entry, sorted_entries
 from bootcpy.model.grub_menu import grub_menu
+from bootcpy.system import durable
 
 
 def write_menu(menu: Path) -> None:
@@ -30,22 +29,7 @@ def write_menu(menu: Path) -> None:
             found.append(parse_entry(path.name, path.read_text(encoding="utf-8")))
         except UnicodeDecodeError as e:
             raise ConfigurationError(f"boot loader entry {path} is not UTF-8 text") from e
-    text = grub_menu(sorted_entries(found))
-    temporary = menu.with_name(f".{menu.name}.new")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(menu)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-    directory = os.open(menu.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    durable.write_text(menu, grub_menu(sorted_entries(found)))
 
 
 def main(argv: list[str] | None = None) -> int:

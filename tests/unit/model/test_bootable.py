@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import pytest
+
+from bootcpy.errors import ImageContentError
+from bootcpy.model.bootable import BootFacts, require_bootable_tree, requires_composefs
+
+GOOD = BootFacts(
+    kernels=("6.12.1",),
+    has_initramfs=True,
+    has_prepare_root=True,
+    prepare_root_conf="[sysroot]\nreadonly = true\n",
+    has_os_release=True,
+)
+
+
+def test_require_bootable_tree_returns_the_kernel() -> None:
+    assert require_bootable_tree(GOOD, composefs_supported=False) == "6.12.1"
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        (replace(GOOD, kernels=()), "the image has no kernel"),
+        (replace(GOOD, kernels=("6.1", "6.2")), "more than one kernel: 6.1, 6.2"),
+        (replace(GOOD, has_initramfs=False), r"modules/6\.12\.1/initramfs\.img is missing"),
+        (replace(GOOD, has_prepare_root=False), r"initramfs of kernel 6\.12\.1 lacks ostree-prep"),
+        (replace(GOOD, prepare_root_conf=None), r"no ostree/prepare-root\.conf"),
+        (replace(GOOD, has_os_release=False), "no os-release"),
+        (replace(GOOD, prepare_root_conf="[composefs]\nenabled=yes\n"), "requires composefs"),
+        (replace(GOOD, prepare_root_conf="enabled=yes\n"), r"prepare-root\.conf is malformed"),
+    ],
+)
+def test_require_bootable_tree_refuses(facts: BootFacts, message: str) -> None:
+    with pytest.raises(ImageContentError, match=message):
+        require_bootable_tree(facts, composefs_supported=False)
+
+
+def test_require_bootable_tree_takes_composefs_where_it_is_supported() -> None:
+    facts = replace(GOOD, prepare_root_conf="[composefs]\nenabled = signed\n")
+    assert require_bootable_tree(facts, composefs_supported=True) == "6.12.1"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("yes", True),
+        ("true", True),
+        ("1", True),
+        ("signed", True),
+        ("verity", True),
+        ("Yes", True),
+        ("no", False),
+        ("false", False),
+        ("0", False),
+        ("maybe", False),
+        ("", False),
+    ],
+)
+def test_requires_composefs(value: str, *, expected: bool) -> None:
+    text = f"# comment\n[root]\ntransient=no\n[composefs]\nenabled = {value}\n"
+    assert requires_composefs(text) is expected
+
+
+@pytest.mark.parametrize("text", ["", "[composefs]\n", "[sysroot]\nreadonly=true\n"])
+def test_requires_composefs_is_off_by_default(text: str) -> None:
+    assert not requires_composefs(text)
