@@ -6,15 +6,15 @@ every layer that was imported here and the other way round:
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError, NoSpaceError
-from bootcpy.model.image import ImageReference, escape_ref
+from bootcpy.model.image import ImageReference, Insecure, OstreeRemote, Signature, escape_ref
 from bootcpy.model.layer_units import total_cost
-from bootcpy.model.oci import ImageConfig, Layer, Manifest, classify_layers
-from bootcpy.model.progress import BytesProgress, LayerBytes, Progress
+from bootcpy.model.oci import ImageConfig, Layer, LayerPlan, Manifest, classify_layers
+from bootcpy.model.progress import Progress
 from bootcpy.model.size import format_size
 from bootcpy.ostree import encapsulated, streamed, unpacked
 from bootcpy.ostree.bindings import OSTree
@@ -22,13 +22,13 @@ from bootcpy.ostree.fetch import WantedLayer
 from bootcpy.ostree.layers import blob_ref
 from bootcpy.ostree.merge import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST, merge_layers
 from bootcpy.ostree.objects import commit_metadata
+from bootcpy.ostree.pull_report import Missing, Reporter
 from bootcpy.ostree.repo import IMAGE_REFS, list_refs, open_repo, resolve, set_ref
 from bootcpy.system.containers_storage import find_layer_trees, image_id_of
 from bootcpy.system.skopeo import OpenedImage
 from bootcpy.system.write_behind import WriteBehind
 
 _WORKERS = min(os.cpu_count() or 1, 4)
-_SHORT_DIGEST = 21  # as bootc shortens them in progress events
 
 
 def image_ref(reference: ImageReference) -> str:
@@ -45,27 +45,21 @@ def find_image(repo: OSTree.Repo, reference: ImageReference, manifest_digest: st
     return commit if known == manifest_digest else None
 
 
-@dataclass(slots=True)
-class _Missing:
-    """The layers to import, with the trees podman has of them where it has any."""
-
-    layers: list[WantedLayer] = field(default_factory=list)
-    present: int = 0
-    present_bytes: int = 0
-
-
 def pull(
     repo_path: Path,
     image: OpenedImage,
     *,
     record_as: ImageReference,
     progress: Progress,
+    signature: Signature = Insecure(),
     fsync: bool = True,
 ) -> str:
     """Import `image` and return its merge commit; the image ref is named after `record_as`.
 
     Layers that are in the repository are not fetched. Each layer's ref is written as
     soon as that layer is whole, so an import that is cut short goes on from there.
+    Of the kinds of `signature` only `OstreeRemote` is checked here, against the commit
+    embedded in the image; a policy is the business of `skopeo.opened`.
 
     Raises:
         ImageUnavailableError, ImageContentError: the source or the image is bad.
@@ -73,19 +67,26 @@ def pull(
     """
     repo = open_repo(repo_path)
     repo.set_disable_fsync(not fsync)
-    if present := find_image(repo, record_as, image.manifest_digest):
+    present = find_image(repo, record_as, image.manifest_digest)
+    if present and not isinstance(signature, OstreeRemote):
         return present
     plan = classify_layers(image.manifest, image.config)
-    base_layers = [*([plan.commit] if plan.commit else []), *plan.chunks]
-    _adopt_by_diff_id(repo, [*base_layers, *plan.derived])
-    base = encapsulated.import_base(repo_path, image, plan) if plan.commit else None
-    missing = _find_missing(repo, image, plan.derived)
+    if plan.commit is None:
+        encapsulated.require_embedded(signature, name=image.reference.name)
+    _adopt_by_diff_id(repo, plan.all)
+    missing = _find_missing(repo, image, plan)
     _require_room(repo_path, missing)
     progress.note(
         f"layers already present: {missing.present}; layers needed: {len(missing.layers)} "
-        f"({format_size(sum(wanted.blob.size_bytes for wanted in missing.layers))})"
+        f"({format_size(missing.size_bytes)})"
     )
-    _import_derived(repo_path, repo, image, missing, progress, fsync=fsync)
+    with WriteBehind(repo_path) as disk:
+        report = Reporter(image, missing, progress)
+        if not fsync:  # else libostree writes out every layer as it ends
+            report.on_event(disk.nudge)
+        task = _Import(repo_path, repo, image, missing, report, fsync=fsync)
+        base = task.base(plan.commit, signature) if plan.commit else None
+        task.derived(base)
     with progress.step("Merging layers"):
         commit = merge_layers(
             repo,
@@ -128,11 +129,11 @@ def _adopt_by_diff_id(repo: OSTree.Repo, layers: Sequence[Layer]) -> None:
             set_ref(repo, blob_ref(layer.blob.digest), commit)
 
 
-def _find_missing(repo: OSTree.Repo, image: OpenedImage, layers: Sequence[Layer]) -> _Missing:
+def _find_missing(repo: OSTree.Repo, image: OpenedImage, plan: LayerPlan) -> Missing:
     delivered = dict(zip((blob.digest for blob in image.manifest.layers), image.blobs, strict=True))
-    missing = _Missing()
+    missing = Missing(plan)
     seen: set[str] = set()
-    for layer in layers:
+    for layer in plan.all:
         if layer.blob.digest in seen:
             continue
         seen.add(layer.blob.digest)
@@ -144,13 +145,13 @@ def _find_missing(repo: OSTree.Repo, image: OpenedImage, layers: Sequence[Layer]
     return missing
 
 
-def _require_room(repo_path: Path, missing: _Missing) -> None:
+def _require_room(repo_path: Path, missing: Missing) -> None:
     """Refuse an import that cannot fit, by what its blobs take up at the least.
 
     Raises:
         NoSpaceError: with both numbers.
     """
-    needed = sum(wanted.blob.size_bytes for wanted in missing.layers)
+    needed = missing.size_bytes
     found = os.statvfs(repo_path)
     free = found.f_bavail * found.f_frsize
     if needed > free:
@@ -161,67 +162,81 @@ def _require_room(repo_path: Path, missing: _Missing) -> None:
         )
 
 
-def _import_derived(
-    repo_path: Path,
-    repo: OSTree.Repo,
-    image: OpenedImage,
-    missing: _Missing,
-    progress: Progress,
-    *,
-    fsync: bool,
-) -> None:
-    wanted = missing.layers
-    if not wanted:
-        return
-    report = _Reporter(image, missing, progress)
-    with WriteBehind(repo_path) as disk:
-        if not fsync:  # else libostree writes out every layer as it ends
-            report.on_event(disk.nudge)
-        _store(repo_path, repo, image, wanted, report, fsync=fsync)
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """One import under way: stores the missing layers and sets the ref of each."""
 
+    repo_path: Path
+    repo: OSTree.Repo
+    image: OpenedImage
+    missing: Missing
+    report: Reporter
+    fsync: bool = field(kw_only=True)
 
-def _store(
-    repo_path: Path,
-    repo: OSTree.Repo,
-    image: OpenedImage,
-    wanted: Sequence[WantedLayer],
-    report: "_Reporter",
-    *,
-    fsync: bool,
-) -> None:
-    """Store the wanted layers, those that podman has unpacked straight from its storage."""
-    local = _unpacked_layers(image, wanted)
-    by_tree = [index for index in range(len(wanted)) if index in local]
-    costs = {index: total_cost(local[index].scanned) for index in by_tree}
-    if by_tree:
+    def base(self, commit_layer: Layer, signature: Signature) -> str:
+        """Import the embedded commit, signed as `signature` demands, and return it."""
+        indexes = self.missing.embedded()
+        stored = encapsulated.import_base(
+            self.repo_path,
+            self.image,
+            self._wanted(indexes),
+            commit_layer=commit_layer,
+            signature=signature,
+            fsync=self.fsync,
+            progress=self._counting(indexes),
+        )
+        self._set_refs(indexes, stored)
+        commit = _require_ref(self.repo, commit_layer)
+        encapsulated.require_signed(self.repo, commit, signature)
+        return commit
+
+    def derived(self, base: str | None) -> None:
+        """Import the ordinary layers: those that podman has unpacked straight from there."""
+        indexes = self.missing.derived()
+        # With a base, what podman unpacked is not what the layers hold: see REPO_PREFIX.
+        local = _unpacked_layers(self.image, self._wanted(indexes)) if base is None else {}
+        by_tree = {indexes[position]: layer for position, layer in local.items()}
+        if by_tree:
+            self._from_trees(by_tree)
+        by_stream = [index for index in indexes if index not in by_tree]
+        if by_stream:
+            stored = streamed.store_layers(
+                self.repo_path,
+                self.image,
+                self._wanted(by_stream),
+                workers=_WORKERS,
+                fsync=self.fsync,
+                allow_nonusr=base is None or encapsulated.allows_nonusr(self.repo_path, base),
+                progress=self._counting(by_stream),
+            )
+            self._set_refs(by_stream, stored)
+
+    def _from_trees(self, layers: dict[int, unpacked.UnpackedLayer]) -> None:
+        indexes = list(layers)
+        cost = sum(total_cost(layer.scanned) for layer in layers.values())
         stored = unpacked.store_layers(
-            repo_path,
-            [local[index] for index in by_tree],
+            self.repo_path,
+            list(layers.values()),
             workers=_WORKERS,
-            fsync=fsync,
-            done=report.shared(sum(costs.values()), by_tree),
+            fsync=self.fsync,
+            done=self.report.shared(cost, indexes),
         )
+        self._set_refs(indexes, stored)
+
+    def _wanted(self, indexes: Sequence[int]) -> list[WantedLayer]:
+        return [self.missing.layers[index] for index in indexes]
+
+    def _counting(self, indexes: Sequence[int]) -> Callable[[dict[int, int]], None]:
+        return lambda counts: self.report.counted({
+            indexes[position]: count for position, count in counts.items()
+        })
+
+    def _set_refs(self, indexes: Sequence[int], stored: Iterable[tuple[int, str]]) -> None:
+        """Set each layer's ref as soon as it is there."""
         for position, commit in stored:
-            index = by_tree[position]
-            set_ref(repo, blob_ref(wanted[index].layer.blob.digest), commit)
-            report.finished(index)
-    by_stream = [index for index in range(len(wanted)) if index not in local]
-    if by_stream:
-        streamed_layers = streamed.store_layers(
-            repo_path,
-            image,
-            [wanted[index] for index in by_stream],
-            workers=_WORKERS,
-            fsync=fsync,
-            allow_nonusr=True,
-            progress=lambda counts: report.counted({
-                by_stream[position]: count for position, count in counts.items()
-            }),
-        )
-        for position, commit in streamed_layers:
-            index = by_stream[position]
-            set_ref(repo, blob_ref(wanted[index].layer.blob.digest), commit)
-            report.finished(index)
+            index = indexes[position]
+            set_ref(self.repo, blob_ref(self.missing.layers[index].layer.blob.digest), commit)
+            self.report.finished(index)
 
 
 def _unpacked_layers(
@@ -239,80 +254,3 @@ def _unpacked_layers(
         if layer is not None:
             found[index] = layer
     return found
-
-
-class _Reporter:
-    """Turns what the importers count into progress events."""
-
-    def __init__(self, image: OpenedImage, missing: _Missing, progress: Progress) -> None:
-        self._image = image
-        self._missing = missing
-        self._progress = progress
-        self._bytes = [0] * len(missing.layers)
-        self._finished = 0
-        self._also: Callable[[], None] | None = None
-
-    def on_event(self, action: Callable[[], None]) -> None:
-        """Have `action` called with every report."""
-        self._also = action
-
-    def _size(self, index: int) -> int:
-        return self._missing.layers[index].blob.size_bytes
-
-    def counted(self, counts: dict[int, int]) -> None:
-        """Note the bytes read of layers under way."""
-        for index, count in counts.items():
-            self._bytes[index] = min(count, self._size(index))
-        self._emit()
-
-    def shared(self, total_cost_bytes: int, indexes: Sequence[int]) -> Callable[[int], None]:
-        """Return a callback for layers stored together, which count costs, not bytes."""
-        total = sum(self._size(index) for index in indexes)
-        spent = 0
-
-        def done(cost_bytes: int) -> None:
-            nonlocal spent
-            spent += cost_bytes
-            left = total * spent // max(total_cost_bytes, 1)
-            for index in indexes:
-                self._bytes[index] = min(left, self._size(index))
-                left -= self._bytes[index]
-            self._emit()
-
-        return done
-
-    def finished(self, index: int) -> None:
-        """Note that a layer is whole."""
-        self._bytes[index] = self._size(index)
-        self._finished += 1
-        self._emit()
-
-    def _emit(self) -> None:
-        if self._also:
-            self._also()
-        missing = self._missing
-        layers = tuple(
-            LayerBytes(
-                subtask="layer",
-                description=wanted.layer.blob.digest[:_SHORT_DIGEST],
-                id=wanted.layer.blob.digest[:_SHORT_DIGEST],
-                bytes_cached=0,
-                bytes=count,
-                bytes_total=wanted.blob.size_bytes,
-            )
-            for wanted, count in zip(missing.layers, self._bytes, strict=True)
-        )
-        self._progress.transferred(
-            BytesProgress(
-                task="pulling",
-                description=f"Pulling Image: {self._image.reference.name}",
-                id=self._image.manifest_digest,
-                bytes_cached=missing.present_bytes,
-                bytes=sum(self._bytes),
-                bytes_total=sum(layer.bytes_total for layer in layers),
-                steps_cached=missing.present,
-                steps=self._finished,
-                steps_total=len(missing.layers),
-                subtasks=layers,
-            )
-        )

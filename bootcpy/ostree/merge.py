@@ -49,7 +49,7 @@ def merge_layers(
         root = _unite(repo, base, layers)
         _drop_build_leftovers(repo, root)
         tree = root.write()
-    if _has_selinux_policy(root):
+    if layers and _has_selinux_policy(root):  # an embedded commit alone is labelled already
         tree = _labelled(repo, tree)
     metadata = {
         KEY_MANIFEST_DIGEST: manifest_digest,

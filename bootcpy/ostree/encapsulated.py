@@ -1,0 +1,164 @@
+"""Images that carry an ostree commit: its layers become that very commit again.
+
+The first layer holds the commit and its directories, the chunks after it most of the
+files; what follows are ordinary layers over it (`bootcpy.model.oci.classify_layers`).
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from bootcpy import paths
+from bootcpy.errors import ImageContentError
+from bootcpy.model.bootable import protects_toplevel
+from bootcpy.model.image import OstreeRemote, Signature
+from bootcpy.model.oci import Layer, require_diff_id
+from bootcpy.ostree.bindings import GLib, OSTree
+from bootcpy.ostree.commit_tree import CommitTree
+from bootcpy.ostree.fetch import LayerJob, WantedLayer, fetch_layers
+from bootcpy.ostree.object_layers import (
+    StoredLayer,
+    require_signature,
+    store_chunk,
+    store_commit_layer,
+)
+from bootcpy.ostree.repo import explained, open_repo
+from bootcpy.system.boot_facts import read_config
+from bootcpy.system.child import Child
+from bootcpy.system.skopeo import Blob, OpenedImage
+
+_AT_ONCE = min(os.cpu_count() or 1, 4)  # each layer keeps one processor busy
+
+
+class _ObjectsJob(LayerJob):
+    """A layer whose objects are stored."""
+
+    def __init__(
+        self,
+        index: int,
+        wanted: WantedLayer,
+        blob: Blob,
+        work: Callable[["_ObjectsJob"], StoredLayer],
+        stack: ExitStack,
+    ) -> None:
+        super().__init__(index, wanted, blob)
+        self._child = stack.enter_context(Child(lambda: work(self)))
+        os.close(blob.fd)
+
+    @property
+    def children(self) -> Sequence[Child[StoredLayer]]:
+        return [self._child]
+
+    def require_success(self) -> None:
+        self._child.result()
+
+    def commit(self) -> str:
+        """Return the commit for the layer's ref.
+
+        Raises:
+            ImageContentError: the layer is corrupt or not the one the image names.
+        """
+        stored = self._child.result()
+        self._child.close()
+        require_diff_id(stored.diff_id, self.wanted.layer)
+        return stored.commit
+
+
+def import_base(
+    repo_path: Path,
+    image: OpenedImage,
+    wanted: Sequence[WantedLayer],
+    *,
+    commit_layer: Layer,
+    signature: Signature,
+    fsync: bool,
+    progress: Callable[[dict[int, int]], None],
+) -> Iterator[tuple[int, str]]:
+    """Fetch and store the layers of an embedded commit; yield each one's index and commit.
+
+    `wanted` are those that are missing. The commit layer is yielded after all others,
+    so that its ref, once written, names a whole commit. `progress` is told the bytes
+    read so far of the layers under way, by index.
+
+    Raises:
+        ImageUnavailableError: the source failed.
+        ImageContentError: a layer is corrupt, not the one the image names, or the commit
+            is not signed as `signature` demands.
+        NoSpaceError: the file system is full.
+    """
+    remote = signature.name if isinstance(signature, OstreeRemote) else None
+
+    def work(job: _ObjectsJob) -> StoredLayer:
+        fd, counter = job.blob.fd, job.counter
+        if job.wanted.layer == commit_layer:
+            return store_commit_layer(repo_path, fd, counter, remote=remote, fsync=fsync)
+        return store_chunk(repo_path, fd, counter, fsync=fsync)
+
+    def start(index: int, layer: WantedLayer, blob: Blob, stack: ExitStack) -> _ObjectsJob:
+        return _ObjectsJob(index, layer, blob, work, stack)
+
+    last: tuple[int, str] | None = None
+    for job in fetch_layers(image, wanted, start, at_once=_AT_ONCE, progress=progress):
+        if job.wanted.layer == commit_layer:
+            last = job.index, job.commit()
+        else:
+            yield job.index, job.commit()
+    if last is not None:
+        _, commit = last
+        with explained(f"the commit {commit} cannot be completed"):
+            open_repo(repo_path).mark_commit_partial(commit, False)  # noqa: FBT003
+        yield last
+
+
+def require_signed(repo: OSTree.Repo, commit: str, signature: Signature) -> None:
+    """Refuse a stored commit that is not signed as `signature` demands.
+
+    Raises:
+        ImageContentError: see `require_signature`.
+    """
+    if not isinstance(signature, OstreeRemote):
+        return
+    with explained(f"the commit {commit} cannot be read"):
+        _, variant = repo.load_variant(OSTree.ObjectType.COMMIT, commit)
+        _, detached = repo.read_commit_detached_metadata(commit, None)
+    # None when there is no detached metadata, which the stubs hide.
+    signatures: GLib.Variant | None = detached
+    require_signature(
+        repo,
+        signature.name,
+        commit,
+        _octets(variant),
+        None if signatures is None else _octets(signatures),
+    )
+
+
+def _octets(variant: GLib.Variant) -> bytes:
+    return bytes(variant.get_data_as_bytes().get_data() or b"")
+
+
+def require_embedded(signature: Signature, *, name: str) -> None:
+    """Refuse to take an image without an embedded commit for one that a remote signed.
+
+    Raises:
+        ImageContentError: `signature` asks for a remote's.
+    """
+    if isinstance(signature, OstreeRemote):
+        raise ImageContentError(
+            f"{name} has no embedded ostree commit that the remote {signature.name} could "
+            "have signed",
+            hint="verify it by policy.json instead: ostree-image-signed:",
+        )
+
+
+def allows_nonusr(repo_path: Path, base: str) -> bool:
+    """Tell whether layers over `base` may have files outside /usr, /etc and /var.
+
+    Raises:
+        ImageContentError: the base's prepare-root.conf is malformed.
+    """
+    tree = CommitTree(repo_path, base)
+    # As ostree-ext: the first file counts, although libostree reads both at boot.
+    candidates = (tree.content(Path(top) / paths.PREPARE_ROOT_CONF) for top in ("etc", "usr/lib"))
+    found = next(filter(None, candidates), None)
+    return found is not None and protects_toplevel(read_config(found))

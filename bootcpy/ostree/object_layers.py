@@ -1,0 +1,311 @@
+"""The layers of an embedded ostree commit: objects in a tar, stored under their checksums.
+
+There are two kinds: the commit layer (the commit, all directories, some files) and the
+chunks (files only). libostree computes the checksum of every object anew, so that nothing
+can be stored under another's name.
+"""
+
+import hashlib
+import re
+import stat
+import tarfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from bootcpy.errors import ImageContentError
+from bootcpy.model.object_names import ObjectKind, ObjectName, parse_object_name
+from bootcpy.model.size import KIB, MIB
+from bootcpy.model.tree import Listing, TreeRef
+from bootcpy.ostree.bindings import GLib, OSTree
+from bootcpy.ostree.objects import RepoTrees, write_commit, write_directory_metadata
+from bootcpy.ostree.repo import explained, open_repo, transaction
+from bootcpy.system.layer_tar import ByteCounter, decompressed, members, opened_tar
+
+# As ostree-ext: what exceeds these is no object that ostree wrote.
+_METADATA_LIMIT: Final = 10 * MIB
+_XATTRS_LIMIT: Final = 1 * MIB
+_NAMED_XATTRS_LIMIT: Final = 64 * MIB  # of all that are kept in memory
+_INLINE_LIMIT: Final = 127 * KIB
+_CHUNK_BYTES: Final = 1 * MIB
+
+# libostree's words for an object that is not what it should be; it has no error code for it.
+_BLAMES_OBJECT: Final = re.compile(r"[Cc]orrupt|[Ii]nvalid (?!argument)")
+
+_XATTRS_TYPE: Final = "a(ayay)"
+_METADATA_TYPES: Final = {
+    ObjectKind.COMMIT: (OSTree.ObjectType.COMMIT, "(a{sv}aya(say)sstayay)"),
+    ObjectKind.DIR_TREE: (OSTree.ObjectType.DIR_TREE, "(a(say)a(sayay))"),
+    ObjectKind.DIR_META: (OSTree.ObjectType.DIR_META, "(uuua(ayay))"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLayer:
+    """A layer whose objects are stored: what its tar hashed to, and the commit for its ref."""
+
+    diff_id: str
+    commit: str
+
+
+def store_chunk(repo_path: Path, blob_fd: int, counter: ByteCounter, *, fsync: bool) -> StoredLayer:
+    """Store a chunk and write the commit that keeps its files; closes the descriptor.
+
+    Raises:
+        ImageContentError: the layer is corrupt.
+        NoSpaceError, BootcpyError: see `explained`.
+    """
+    repo = open_repo(repo_path)
+    repo.set_disable_fsync(not fsync)
+    with _stored(repo):
+        files = _FileObjects(repo)
+        diff_id = _read(blob_fd, counter, files.pass_on)
+        files.require_end()
+        # ostree-ext's "object set": a flat tree in which every object goes by its checksum.
+        objects = {checksum: checksum for checksum in files.seen}
+        contents = RepoTrees(repo).store(Listing(objects))
+        root = TreeRef(contents, write_directory_metadata(repo, uid=0, gid=0, mode=0o40755))
+        commit = write_commit(repo, root, metadata={}, timestamp_s=0)
+    return StoredLayer(diff_id, commit)
+
+
+def store_commit_layer(
+    repo_path: Path, blob_fd: int, counter: ByteCounter, *, remote: str | None, fsync: bool
+) -> StoredLayer:
+    """Store the layer with the commit, which stays marked as partial; closes the descriptor.
+
+    With a `remote` the commit must carry a signature that the repository's
+    configuration of that remote accepts; nothing is written before that is known.
+
+    Raises:
+        ImageContentError: the layer is corrupt, or the commit is not signed as demanded.
+        NoSpaceError, BootcpyError: see `explained`.
+    """
+    repo = open_repo(repo_path)
+    repo.set_disable_fsync(not fsync)
+    with _stored(repo):
+        objects = _CommitObjects(repo, remote)
+        diff_id = _read(blob_fd, counter, objects.pass_on)
+        commit = objects.require_end()
+    return StoredLayer(diff_id, commit)
+
+
+@contextmanager
+def _stored(repo: OSTree.Repo) -> Generator[None]:
+    """Hold a transaction; what libostree finds wrong with an object is the image's fault.
+
+    Raises:
+        ImageContentError: an object is not what its name says.
+        NoSpaceError, BootcpyError: see `explained`.
+    """
+    with explained("cannot store the layer"), transaction(repo):
+        try:
+            yield
+        except GLib.Error as e:
+            if not _BLAMES_OBJECT.search(e.message):
+                raise
+            raise ImageContentError(
+                f"the layer has a damaged ostree object: {e.message}",
+                hint="the image is corrupt; pull, copy or build it again",
+            ) from e
+
+
+def _read(
+    blob_fd: int, counter: ByteCounter, take: Callable[[ObjectName, "_Content"], None]
+) -> str:
+    """Hand the objects of a layer to `take`, in order, and return the layer's diff_id."""
+    with decompressed(blob_fd, counter) as source:
+        with opened_tar(source) as tar:
+            for member in members(tar):
+                name = None if member.isdir() else parse_object_name(member.name)
+                if name is not None:
+                    take(name, _Content(member, tar))
+        return source.digest
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """An object's member of the tar."""
+
+    header: tarfile.TarInfo
+    tar: tarfile.TarFile
+
+    def open(self) -> IO[bytes]:
+        stream = self.tar.extractfile(self.header) if self.header.isreg() else None
+        if stream is None:
+            raise _malformed(f"the member {self.header.name!r} is not a regular file")
+        return stream
+
+    def read(self, limit_bytes: int) -> bytes:
+        if self.header.size > limit_bytes:
+            raise _malformed(f"the object {self.header.name!r} has {self.header.size} bytes")
+        return self.open().read()
+
+
+def _malformed(what: str) -> ImageContentError:
+    return ImageContentError(
+        f"the layer is not one of an ostree commit: {what}",
+        hint="the image is malformed or hostile; do not use it",
+    )
+
+
+def _variant(kind: str, content: bytes) -> GLib.Variant:
+    octets = GLib.Bytes.new(content)
+    return GLib.Variant.new_from_bytes(GLib.VariantType(kind), octets, False)  # noqa: FBT003
+
+
+class _FileObjects:
+    """Takes content objects: each one's extended attributes, then itself."""
+
+    def __init__(self, repo: OSTree.Repo) -> None:
+        self.seen: dict[str, None] = {}  # in order
+        self._repo = repo
+        self._named: dict[str, bytes] = {}
+        self._named_bytes = 0
+        self._pending: tuple[str, bytes] | None = None
+
+    def pass_on(self, name: ObjectName, content: _Content) -> None:
+        match name.kind:
+            case ObjectKind.XATTRS:
+                self._keep(name.checksum, content)
+            case ObjectKind.XATTRS_LINK | ObjectKind.XATTRS_LINK_V0:
+                if self._pending is not None:
+                    raise _malformed(f"the file {self._pending[0]} is missing")
+                self._pending = name.checksum, self._attributes(content)
+            case ObjectKind.FILE:
+                self._store(name.checksum, content)
+            case _:
+                raise _malformed(f"{content.header.name!r} does not belong into it")
+
+    def require_end(self) -> None:
+        """Refuse to end between a file's attributes and the file."""
+        if self._pending is not None:
+            raise _malformed(f"the file {self._pending[0]} is missing")
+
+    def _keep(self, checksum: str, content: _Content) -> None:
+        attributes = content.read(_XATTRS_LIMIT)
+        if hashlib.sha256(attributes).hexdigest() != checksum:
+            raise _malformed(f"{content.header.name!r} has another checksum")
+        self._named_bytes += len(attributes)
+        if self._named_bytes > _NAMED_XATTRS_LIMIT:
+            raise _malformed("it has too many extended attributes")
+        self._named[checksum] = attributes
+
+    def _attributes(self, content: _Content) -> bytes:
+        if not content.header.islnk():
+            return content.read(_XATTRS_LIMIT)
+        target = parse_object_name(content.header.linkname)
+        if target is None or target.checksum not in self._named:
+            raise _malformed(f"{content.header.name!r} links to nothing")
+        return self._named[target.checksum]
+
+    def _store(self, checksum: str, content: _Content) -> None:
+        if self._pending is None or self._pending[0] != checksum:
+            raise _malformed(f"the file {checksum} comes without its extended attributes")
+        if checksum in self.seen:
+            raise _malformed(f"the file {checksum} is there twice")
+        header, xattrs = content.header, _variant(_XATTRS_TYPE, self._pending[1])
+        self._pending = None
+        self.seen[checksum] = None
+        if header.issym():
+            self._repo.write_symlink(
+                checksum, header.uid, header.gid, xattrs, header.linkname, None
+            )
+            return
+        mode = stat.S_IFREG | header.mode
+        stream = content.open()
+        if header.size <= _INLINE_LIMIT:
+            whole = stream.read()
+            self._repo.write_regfile_inline(
+                checksum, header.uid, header.gid, mode, xattrs, whole, None
+            )
+            return
+        writer = self._repo.write_regfile(
+            checksum, header.uid, header.gid, mode, header.size, xattrs
+        )
+        while chunk := stream.read(_CHUNK_BYTES):
+            writer.write_all(chunk, None)
+        writer.finish(None)
+
+
+class _CommitObjects:
+    """Takes the objects of the commit layer: the commit first, then in any order."""
+
+    def __init__(self, repo: OSTree.Repo, remote: str | None) -> None:
+        self._repo = repo
+        self._remote = remote
+        self._files = _FileObjects(repo)
+        self._checksum: str | None = None
+        self._unwritten: bytes | None = None  # the commit, until its signatures were seen
+
+    def pass_on(self, name: ObjectName, content: _Content) -> None:
+        if self._checksum is None:
+            if name.kind is not ObjectKind.COMMIT:
+                raise _malformed(f"it begins with {content.header.name!r}, not with a commit")
+            self._checksum = name.checksum
+            self._unwritten = content.read(_METADATA_LIMIT)
+            return
+        if self._unwritten is not None:
+            signatures = None
+            if name.kind is ObjectKind.COMMIT_META and name.checksum == self._checksum:
+                signatures = content.read(_METADATA_LIMIT)
+            self._write_commit(self._checksum, self._unwritten, signatures)
+            self._unwritten = None
+            if signatures is not None:
+                return
+        if name.kind in {ObjectKind.DIR_TREE, ObjectKind.DIR_META}:
+            self._write(name, content.read(_METADATA_LIMIT))
+        else:
+            self._files.pass_on(name, content)
+
+    def require_end(self) -> str:
+        """Refuse a layer that ends too early; return the commit."""
+        self._files.require_end()
+        if self._checksum is None or self._unwritten is not None:
+            raise _malformed("it has no commit with a tree")
+        return self._checksum
+
+    def _write_commit(self, checksum: str, commit: bytes, signatures: bytes | None) -> None:
+        # Its signature counts for the bytes; libostree checks only while writing that they
+        # are the ones the checksum names.
+        if hashlib.sha256(commit).hexdigest() != checksum:
+            raise _malformed(f"the commit {checksum} has another checksum")
+        if self._remote is not None:
+            require_signature(self._repo, self._remote, checksum, commit, signatures)
+        self._repo.mark_commit_partial(checksum, True)  # noqa: FBT003 - libostree's signature
+        self._write(ObjectName(ObjectKind.COMMIT, checksum), commit)
+        if signatures is not None:
+            detached = _variant("a{sv}", signatures)
+            self._repo.write_commit_detached_metadata(checksum, detached, None)
+
+    def _write(self, name: ObjectName, content: bytes) -> None:
+        kind, variant_type = _METADATA_TYPES[name.kind]
+        self._repo.write_metadata(kind, name.checksum, _variant(variant_type, content), None)
+
+
+def require_signature(
+    repo: OSTree.Repo, remote: str, checksum: str, commit: bytes, signatures: bytes | None
+) -> None:
+    """Refuse a commit that carries no signature which `remote` accepts.
+
+    Raises:
+        ImageContentError: there is none, or it is not valid, or there is no such remote.
+    """
+    hint = f"check the remote's configuration and keys: ostree remote show-url {remote}"
+    if signatures is None:
+        raise ImageContentError(f"the embedded commit {checksum} is not signed", hint=hint)
+    try:
+        repo.signature_verify_commit_data(
+            remote,
+            GLib.Bytes.new(commit),
+            GLib.Bytes.new(signatures),
+            OSTree.RepoVerifyFlags.NONE,
+        )
+    except GLib.Error as e:
+        raise ImageContentError(
+            f"the embedded commit {checksum} is not signed as the remote {remote} demands: "
+            f"{e.message}",
+            hint=hint,
+        ) from e

@@ -1,0 +1,115 @@
+"""How far an import is: which layers are missing, and what has been read of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from bootcpy.model.oci import LayerPlan
+from bootcpy.model.progress import BytesProgress, LayerBytes, Progress
+from bootcpy.ostree.fetch import WantedLayer
+from bootcpy.system.skopeo import OpenedImage
+
+_SHORT_DIGEST = 21  # as bootc shortens them in progress events
+
+
+@dataclass(slots=True)
+class Missing:
+    """The layers of an image to import, those of an embedded commit first."""
+
+    plan: LayerPlan
+    layers: list[WantedLayer] = field(default_factory=list)
+    present: int = 0
+    present_bytes: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """What the blobs to fetch take up."""
+        return sum(wanted.blob.size_bytes for wanted in self.layers)
+
+    def derived(self) -> list[int]:
+        """Return the indexes of the ordinary layers."""
+        return [
+            index for index, wanted in enumerate(self.layers) if wanted.layer in self.plan.derived
+        ]
+
+    def embedded(self) -> list[int]:
+        """Return the indexes of the embedded commit's layers."""
+        derived = self.derived()
+        return [index for index, _ in enumerate(self.layers) if index not in derived]
+
+
+class Reporter:
+    """Turns what the importers count into progress events."""
+
+    def __init__(self, image: OpenedImage, missing: Missing, progress: Progress) -> None:
+        self._image = image
+        self._missing = missing
+        self._progress = progress
+        self._ordinary = set(missing.derived())
+        self._bytes = [0] * len(missing.layers)
+        self._finished = 0
+        self._also: Callable[[], None] | None = None
+
+    def on_event(self, action: Callable[[], None]) -> None:
+        """Have `action` called with every report."""
+        self._also = action
+
+    def _size(self, index: int) -> int:
+        return self._missing.layers[index].blob.size_bytes
+
+    def counted(self, counts: dict[int, int]) -> None:
+        """Note the bytes read of layers under way."""
+        for index, count in counts.items():
+            self._bytes[index] = min(count, self._size(index))
+        self._emit()
+
+    def shared(self, total_cost_bytes: int, indexes: Sequence[int]) -> Callable[[int], None]:
+        """Return a callback for layers stored together, which count costs, not bytes."""
+        total = sum(self._size(index) for index in indexes)
+        spent = 0
+
+        def done(cost_bytes: int) -> None:
+            nonlocal spent
+            spent += cost_bytes
+            left = total * spent // max(total_cost_bytes, 1)
+            for index in indexes:
+                self._bytes[index] = min(left, self._size(index))
+                left -= self._bytes[index]
+            self._emit()
+
+        return done
+
+    def finished(self, index: int) -> None:
+        """Note that a layer is whole."""
+        self._bytes[index] = self._size(index)
+        self._finished += 1
+        self._emit()
+
+    def _emit(self) -> None:
+        if self._also:
+            self._also()
+        missing = self._missing
+        layers = tuple(
+            LayerBytes(
+                subtask="layer" if index in self._ordinary else "ostree chunk",
+                description=wanted.layer.blob.digest[:_SHORT_DIGEST],
+                id=wanted.layer.blob.digest[:_SHORT_DIGEST],
+                bytes_cached=0,
+                bytes=count,
+                bytes_total=wanted.blob.size_bytes,
+            )
+            for index, (wanted, count) in enumerate(zip(missing.layers, self._bytes, strict=True))
+        )
+        self._progress.transferred(
+            BytesProgress(
+                task="pulling",
+                description=f"Pulling Image: {self._image.reference.name}",
+                id=self._image.manifest_digest,
+                bytes_cached=missing.present_bytes,
+                bytes=sum(self._bytes),
+                bytes_total=sum(layer.bytes_total for layer in layers),
+                steps_cached=missing.present,
+                steps=self._finished,
+                steps_total=len(missing.layers),
+                subtasks=layers,
+            )
+        )
