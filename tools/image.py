@@ -101,18 +101,17 @@ def find(reference: str = REFERENCE) -> BuiltImage:
 def _base(named: str | None, *, fresh: bool) -> Base:
     """Return the base image, pulled or made if it is not here."""
     record = CACHE / "base.json"
-    reference = named
-    if reference is None and not fresh and record.exists():
-        reference = str(json.loads(record.read_text(encoding="utf-8"))["reference"])
-        if containers.image_id(reference) is None:
-            reference = None
-    if reference is None:
-        reference = _pulled_base() or _made_base()
+    lowest = None
+    if record.exists() and (named or not fresh):
+        lowest = str(json.loads(record.read_text(encoding="utf-8"))["reference"])
+    if named is None and (lowest is None or containers.image_id(lowest) is None):
+        lowest = _pulled_base() or _made_base()
         CACHE.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps({"reference": reference}) + "\n", encoding="utf-8")
-    if reference != MADE_BASE:
-        return Base(reference=reference, volumes={})
-    return Base(reference=reference, volumes={_sources_list(): _LIST})
+        record.write_text(json.dumps({"reference": lowest}) + "\n", encoding="utf-8")
+    reference = named or lowest or BASE
+    # The base that is made here knows no mirror, and neither does an image built upon it here.
+    made = lowest == MADE_BASE and reference.startswith("localhost/")
+    return Base(reference=reference, volumes={_sources_list(): _LIST} if made else {})
 
 
 def _pulled_base() -> str | None:

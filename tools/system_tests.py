@@ -1,0 +1,65 @@
+"""Run the system tests inside the built image: `python -m tools.system_tests [PYTEST ARGUMENT...]`.
+
+They need root, loop devices and the image's own libostree and skopeo, so they run where an
+installation runs, in a privileged container. The unit tests run there too: against the
+versions of every library that the distribution ships.
+"""
+
+import shutil
+import sys
+from collections.abc import Sequence
+
+from bootcpy.errors import BootcpyError, ExitStatus
+from tools import containers, image, steps
+
+REFERENCE = "localhost/bootcpy-tests:latest"
+CONTAINERFILE = image.ROOT / "tests" / "system" / "Containerfile"
+# On the host's own file system, not the container's overlay; kept for a look after a failure.
+SCRATCH = image.ROOT / ".cache" / "system-tests"
+_TEST_TIMEOUT_S = 900
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run pytest on `arguments`, by default on all of them.
+
+    Raises:
+        BootcpyError: a test failed, or the image is not built.
+    """
+    with steps.step(f"Adding the tests' own packages to {image.REFERENCE}"):
+        built = image.build(
+            REFERENCE,
+            containerfile=CONTAINERFILE,
+            context=CONTAINERFILE.parent,
+            base=image.find().reference,
+        )
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+    SCRATCH.mkdir(parents=True)
+    with steps.step(f"Running the tests inside {REFERENCE}"):
+        containers.run_installer(
+            built.reference,
+            [
+                *("env", "--chdir=/src", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"),
+                "HYPOTHESIS_STORAGE_DIRECTORY=/target/hypothesis",
+                *("python3", "-m", "pytest", "-p", "no:cacheprovider", "--basetemp=/target/tmp"),
+                f"--timeout={_TEST_TIMEOUT_S}",
+                *(arguments or ("tests/unit", "tests/system")),
+            ],
+            target=SCRATCH,
+            mounts={image.ROOT: "/src:ro"},
+        )
+
+
+def main() -> int:
+    """Run the command line and return its exit status."""
+    try:
+        run(sys.argv[1:])
+    except BootcpyError as e:
+        print(f"error: {e.message}", file=sys.stderr)
+        if e.hint:
+            print(f"hint: {e.hint}", file=sys.stderr)
+        return e.exit_status
+    return ExitStatus.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
