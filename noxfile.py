@@ -77,7 +77,8 @@ def system(session: nox.Session) -> None:
 def vm(session: nox.Session) -> None:
     """Tests that install the image and boot it in QEMU: half an hour. Root."""
     install(session, "test")
-    session.run("pytest", "--timeout=3600", *(session.posargs or ["tests/vm"]))
+    # Half an hour in which a user wants to see every stage, not a row of dots.
+    session.run("pytest", "--timeout=3600", "--capture=no", *(session.posargs or ["tests/vm"]))
 
 
 @nox.session(venv_backend="none")

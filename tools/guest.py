@@ -20,6 +20,7 @@ _HEARTBEAT_S = 4
 _GREETING_S = 10  # QEMU accepts connections long before the guest's SSH server greets
 _SILENCE_S = 120  # a boot that says nothing for so long is over, even when emulated
 _TAIL_LINES = 25
+_CONNECTION_LOST = 255  # ssh's own status
 
 
 class GuestError(BootcpyError):
@@ -300,16 +301,20 @@ class Guest:
 
     # ------------------------------------------------------------------ power
 
-    def reboot(self, command: str = "systemctl reboot") -> None:
-        """Restart the guest by `command` and wait until it answers again.
+    def reboot(
+        self, command: str = "systemctl reboot", *, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> None:
+        """Run `command`, which restarts the guest, and wait until that answers again.
 
         Raises:
-            GuestError: it does not come back.
+            GuestError: the command failed, or the guest does not come back.
         """
         before = self.boot_id()
-        self._console.new_lines()  # what it said until now is not about this boot
+        self._console.new_lines()  # what it said until now is not about the next boot
         self._report(f"rebooting the guest: {command}")
-        self.run(command, check=False)
+        ended = self.run(command, check=False, timeout_s=timeout_s)
+        if ended.status not in {0, _CONNECTION_LOST}:
+            raise GuestError(f"in the guest, `{command}` ended {ended.status}:\n{ended.stderr}")
         self.wait_for_reboot(before)
 
     def wait_for_reboot(self, before: str) -> None:

@@ -143,10 +143,10 @@ def check_booted(guest: Guest, digest: str) -> None:
 
 
 def check_what_is_writable(guest: Guest) -> None:
-    for directory in ("/usr", "/sysroot", "/"):
+    for directory in ("/usr", "/usr/local", "/sysroot"):
         refused = guest.run(f"touch {directory}/probe", check=False)
-        assert refused.status != 0
         assert "Read-only file system" in refused.stderr
+    assert guest.run("touch /probe", check=False).status != 0
     for directory in ("/etc", "/var", "/root", "/home", "/srv", "/mnt", "/tmp"):
         guest.run(f"touch {directory}/probe && rm {directory}/probe")
 
