@@ -43,6 +43,7 @@ from bootcpy.system import (
     skopeo,
 )
 from bootcpy.system.drop_ins import read_drop_ins
+from bootcpy.system.image_check import check_local_image
 from bootcpy.system.wipe import clear_edges, wipe
 from bootcpy.verbs import install_to_filesystem
 from bootcpy.verbs.print_configuration import read_config
@@ -109,6 +110,8 @@ def planned(
             source_date_epoch=_source_date_epoch(),
         )
         bootloader.require_bootloader(_OWN_ROOT, plan.deploy.bootloader, machine)
+        if own is None:
+            check_local_image(image, progress)
         if request.run_fetch_check:
             _require_fetchable(request, config, source, progress)
         yield plan, image
@@ -202,6 +205,7 @@ def _execute(plan: InstallPlan, image: skopeo.OpenedImage, progress: Progress) -
         )
         target.root.chmod(0o755)
         install_to_filesystem.populate(target, plan.deploy, image, progress)
+        (target.root / "boot/efi").mkdir(exist_ok=True)  # where the ESP may be mounted later
         with progress.step("Finishing: trimming and writing out"):
             filesystem.finish(target.root)
             stack.close()
