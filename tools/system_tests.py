@@ -7,7 +7,8 @@ versions of every library that the distribution ships.
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from bootcpy.errors import BootcpyError, ExitStatus
 from tools import containers, image, steps
@@ -34,7 +35,7 @@ def run(arguments: Sequence[str]) -> None:
         )
     shutil.rmtree(SCRATCH, ignore_errors=True)
     SCRATCH.mkdir(parents=True)
-    with steps.step(f"Running the tests inside {REFERENCE}"):
+    with steps.step(f"Running the tests inside {REFERENCE}"), _in_short():
         containers.run_installer(
             built.reference,
             [
@@ -47,6 +48,16 @@ def run(arguments: Sequence[str]) -> None:
             target=SCRATCH,
             mounts={image.ROOT: "/src:ro"},
         )
+
+
+@contextmanager
+def _in_short() -> Iterator[None]:
+    try:
+        yield
+    except BootcpyError as e:
+        raise BootcpyError(
+            "the system tests failed", hint=f"what they said is above, their files are in {SCRATCH}"
+        ) from e
 
 
 def main() -> int:
