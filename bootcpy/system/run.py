@@ -122,6 +122,27 @@ def _ending(status: int) -> str:
     return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
 
 
+@contextmanager
+def _signals_deferred() -> Generator[None]:
+    """Let the signals that end us arrive after the context.
+
+    Python swallows what a handler raises while it is forking, and the signal with it.
+    A mask would not do: libostree's threads take the signal then.
+    """
+    arrived: list[int] = []
+    before = {
+        each: signal.signal(each, lambda signum, _frame: arrived.append(signum))
+        for each in _ENDING_SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for signum in arrived:
+            signal.raise_signal(signum)
+
+
 def spawn(
     argv: Sequence[str | os.PathLike[str]],
     *,
@@ -142,15 +163,16 @@ def spawn(
     log.debug("spawn: %s", shlex.join(os.fspath(arg) for arg in argv))
     null = subprocess.DEVNULL
     try:
-        return subprocess.Popen(  # noqa: S603 - argv is built here, never by a shell
-            [os.fspath(arg) for arg in argv],
-            stdin=null if stdin is None else stdin,
-            stdout=null if stdout is None else stdout,
-            stderr=null if stderr is None else stderr,
-            pass_fds=tuple(pass_fds),
-            env=_environment(env),
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads, see the module text
-        )
+        with _signals_deferred():
+            return subprocess.Popen(  # noqa: S603 - argv is built here, never by a shell
+                [os.fspath(arg) for arg in argv],
+                stdin=null if stdin is None else stdin,
+                stdout=null if stdout is None else stdout,
+                stderr=null if stderr is None else stderr,
+                pass_fds=tuple(pass_fds),
+                env=_environment(env),
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads, see the module text
+            )
     except FileNotFoundError as e:
         program = os.fspath(argv[0])
         raise BootcpyError(
