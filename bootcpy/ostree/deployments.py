@@ -22,9 +22,9 @@ _PAUSE_S = 0.1
 _MANIFEST_DIGEST = "ostree.manifest-digest"
 _MANIFEST = "ostree.manifest"
 _CONFIG = "ostree.container.image-config"
-_CACHED_DIGEST = "ostree-ext.cached.manifest-digest"
-_CACHED_MANIFEST = "ostree-ext.cached.manifest"
-_CACHED_CONFIG = "ostree-ext.cached.config"
+CACHED_DIGEST = "ostree-ext.cached.manifest-digest"
+CACHED_MANIFEST = "ostree-ext.cached.manifest"
+CACHED_CONFIG = "ostree-ext.cached.config"
 _STRING = GLib.VariantType("s")
 
 # By the values of OstreeDeploymentUnlockedState.
@@ -92,7 +92,7 @@ def _deployment(
         origin=Origin.parse(text, name=f"{checksum}.{serial}.origin"),
         booted=is_booted,
         staged=deployment.is_staged(),
-        finalization_locked=deployment.is_staged() and _is_locked(deployment),
+        finalization_locked=deployment.is_staged() and is_locked(deployment),
         pinned=deployment.is_pinned(),
         soft_reboot_capable=not is_booted and _can_soft_reboot(sysroot, deployment, booted),
         unlocked=_UNLOCKED[int(deployment.get_unlocked())],
@@ -113,7 +113,7 @@ def _records(repo: OSTree.Repo, checksum: str) -> tuple[ImageRecord | None, Imag
     _, detached = repo.read_commit_detached_metadata(checksum, None)
     return (
         _record(metadata, _MANIFEST_DIGEST, _MANIFEST, _CONFIG),
-        _record(detached, _CACHED_DIGEST, _CACHED_MANIFEST, _CACHED_CONFIG),
+        _record(detached, CACHED_DIGEST, CACHED_MANIFEST, CACHED_CONFIG),
     )
 
 
@@ -133,7 +133,8 @@ def _text(metadata: GLib.Variant, key: str) -> str | None:
     return value.get_string() if value is not None and value.is_of_type(_STRING) else None
 
 
-def _is_locked(deployment: OSTree.Deployment) -> bool:
+def is_locked(deployment: OSTree.Deployment) -> bool:
+    """Return whether the staged `deployment` is held back from the next boot."""
     if hasattr(deployment, "is_finalization_locked"):  # libostree 2023.8
         return bool(deployment.is_finalization_locked())
     return _STAGED_LOCK.exists()

@@ -1,0 +1,83 @@
+"""The booted system's deployments, opened to be changed: alone, and writable for us only."""
+
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bootcpy import paths
+from bootcpy.model.progress import Progress
+from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.repo import explained
+from bootcpy.system.mount import enter_private_namespace
+
+_LOCK = paths.SYSROOT / "ostree/lock"
+_PAUSE_S = 0.25
+
+
+def open_sysroot() -> OSTree.Sysroot:
+    """Return the deployments as they are now; whatever was opened before does not notice changes.
+
+    The process must be in a mount namespace of its own: libostree makes /sysroot and
+    /boot writable there as soon as it writes.
+
+    Raises:
+        BootcpyError: the deployments cannot be read.
+    """
+    sysroot = OSTree.Sysroot.new_default()
+    sysroot.set_mount_namespace_in_use()
+    with explained("the deployments of this system cannot be read"):
+        sysroot.load(None)
+    return sysroot
+
+
+@contextmanager
+def locked_system(progress: Progress) -> Generator[OSTree.Sysroot]:
+    """Hold the lock of the booted system, and yield its deployments.
+
+    Waits for another program that changes the deployments, and says which. In this
+    process /sysroot and /boot are writable from here on; everybody else's stay as they are.
+
+    Raises:
+        BootcpyError: the deployments cannot be read, or a mount namespace cannot be had.
+    """
+    enter_private_namespace()
+    waiting = open_sysroot()
+    with explained("the deployments cannot be locked"):
+        _acquire(waiting, progress)
+    try:
+        # What was loaded before the lock may be out of date; the lock is the process's.
+        waiting.unload()
+        waiting.load(None)
+        yield waiting
+    finally:
+        waiting.unlock()
+
+
+def _acquire(sysroot: OSTree.Sysroot, progress: Progress) -> None:
+    if sysroot.try_lock()[1]:
+        return
+    # Polling, because a signal does not get through to libostree's own wait.
+    with progress.step(f"Waiting for sysroot lock{_held_by()}..."):
+        while not sysroot.try_lock()[1]:
+            time.sleep(_PAUSE_S)
+
+
+def _held_by() -> str:
+    """Name the processes that have the lock file open; the kernel does not say who locked it."""
+    holders = [f"{name} (process {pid})" for pid, name in _users_of(_LOCK)]
+    return f" held by {', '.join(holders)}" if holders else ""
+
+
+def _users_of(path: Path) -> Generator[tuple[int, str]]:
+    file = path.stat()
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        try:
+            opened = [fd.stat() for fd in (process / "fd").iterdir()]
+            if any((each.st_dev, each.st_ino) == (file.st_dev, file.st_ino) for each in opened):
+                yield int(process.name), (process / "comm").read_text(encoding="utf-8").strip()
+        except OSError:  # it ended, or closed a descriptor, meanwhile
+            continue

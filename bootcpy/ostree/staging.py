@@ -1,0 +1,181 @@
+"""Changing what boots next: staging a commit, holding it back, reordering, soft reboot."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from bootcpy import paths
+from bootcpy.errors import BootcpyError, DeploymentError, NoSpaceError
+from bootcpy.model.boot_state import Deployment, ImageRecord
+from bootcpy.model.image import SignedImageReference
+from bootcpy.model.kargs import split_kargs
+from bootcpy.model.size import format_size
+from bootcpy.ostree.bindings import GLib, OSTree
+from bootcpy.ostree.booted import open_sysroot
+from bootcpy.ostree.commit_tree import CommitTree
+from bootcpy.ostree.deployments import CACHED_CONFIG, CACHED_DIGEST, CACHED_MANIFEST, is_locked
+from bootcpy.ostree.repo import explained
+from bootcpy.ostree.sysroot import menu_generator
+
+_BOOT = Path("/boot")
+_BOOT_FILES = ("vmlinuz", "initramfs.img")
+
+
+def current_kargs(deployment: OSTree.Deployment) -> tuple[str, ...]:
+    """Return the kernel arguments of `deployment`'s boot entry, without `ostree=`."""
+    config = deployment.get_bootconfig()
+    options = config.get("options") if config else None
+    return tuple(param for param in split_kargs(options or "") if not param.startswith("ostree="))
+
+
+def stage(
+    sysroot: OSTree.Sysroot,
+    commit: str,
+    *,
+    origin: SignedImageReference,
+    kargs: Sequence[str],
+    locked: bool,
+) -> None:
+    """Stage `commit` to follow `origin`, with /etc to be merged from the booted deployment.
+
+    What was staged before is gone. `locked` holds the deployment back from the next boot.
+
+    Raises:
+        NoSpaceError: the file system is full.
+        BootcpyError: libostree fails for another reason.
+    """
+    booted = sysroot.require_booted_deployment()
+    stateroot = booted.get_osname()
+    merge = sysroot.get_merge_deployment(stateroot)
+    origin_file = GLib.KeyFile()
+    origin_file.set_string("origin", "container-image-reference", str(origin))
+    with explained(f"cannot stage {commit}"):
+        sysroot.stage_tree(stateroot, commit, origin_file, merge, list(kargs), None)
+    if locked:
+        set_lock(locked=True)
+
+
+def set_lock(*, locked: bool) -> None:
+    """Hold the staged deployment back from the next boot, or release it.
+
+    Raises:
+        BootcpyError: libostree fails, or is older than 2023.8.
+        DeploymentError: nothing is staged.
+    """
+    sysroot = open_sysroot()
+    staged = sysroot.get_staged_deployment()
+    if staged is None:
+        raise DeploymentError("No staged deployment found")
+    if not hasattr(sysroot, "change_finalization"):
+        raise BootcpyError(
+            "this libostree cannot hold a staged deployment back",
+            hint="it needs libostree 2023.8 or newer",
+        )
+    if is_locked(staged) is not locked:
+        with explained("cannot change the staged deployment"):
+            sysroot.change_finalization(staged)
+
+
+def write_order(sysroot: OSTree.Sysroot, order: Sequence[Deployment]) -> None:
+    """Write the boot order; what is not in it, such as a staged deployment, is discarded.
+
+    Raises:
+        BootcpyError: libostree fails.
+    """
+    known = {
+        (each.get_osname(), each.get_csum(), each.get_deployserial()): each
+        for each in sysroot.get_deployments()
+    }
+    deployments = [known[each.stateroot, each.checksum, each.serial] for each in order]
+    with menu_generator(), explained("cannot write the boot order"):
+        sysroot.write_deployments(deployments, None)
+
+
+def require_boot_room(tree: CommitTree, used_by: Sequence[OSTree.Deployment]) -> None:
+    """Refuse a commit whose kernel and initramfs will not fit into /boot at shutdown.
+
+    Counts as free what libostree will remove first: the kernels of deployments that are
+    not in `used_by`. A kernel that is there already still counts in full, since whether it
+    is the same is only known once both are hashed.
+
+    Raises:
+        NoSpaceError: with both numbers.
+    """
+    needed = sum(
+        content.stat().st_size
+        for version in tree.names(paths.MODULES)
+        for name in _BOOT_FILES
+        if (content := tree.content(paths.MODULES / version / name)) is not None
+    )
+    found = os.statvfs(_BOOT)
+    kept = {f"{each.get_osname()}-{each.get_bootcsum()}" for each in used_by}
+    removable = sum(
+        file.stat().st_size
+        for directory in (_BOOT / "ostree").glob("*-*")
+        if directory.name not in kept
+        for file in directory.iterdir()
+        if file.is_file()
+    )
+    available = found.f_bavail * found.f_frsize + removable
+    if needed > available:
+        raise NoSpaceError(
+            f"Insufficient free space for the kernel in {_BOOT} "
+            f"(available: {format_size(available)} required: {format_size(needed)})",
+            hint=f"remove what does not belong into {_BOOT}, or unpin old deployments",
+        )
+
+
+def record_cached_update(repo: OSTree.Repo, commit: str, update: ImageRecord) -> None:
+    """Note on `commit` which update was seen; it shows in the status as `cachedUpdate`.
+
+    Raises:
+        BootcpyError: libostree fails.
+    """
+    _, detached = repo.read_commit_detached_metadata(commit, None)
+    metadata = _variants(detached)
+    metadata[CACHED_DIGEST] = GLib.Variant("s", update.manifest_digest)
+    metadata[CACHED_MANIFEST] = GLib.Variant("s", update.manifest_text)
+    metadata[CACHED_CONFIG] = GLib.Variant("s", update.config_text or "null")
+    with explained(f"cannot note the update on commit {commit}"):
+        repo.write_commit_detached_metadata(commit, GLib.Variant("a{sv}", metadata), None)
+
+
+def _variants(metadata: GLib.Variant | None) -> dict[str, GLib.Variant]:
+    """Return an `a{sv}` with its values unopened; other programs' keys stay what they are."""
+    if metadata is None:
+        return {}
+    entries = (metadata.get_child_value(i) for i in range(metadata.n_children()))
+    return {
+        entry.get_child_value(0).get_string(): entry.get_child_value(1).get_variant()
+        for entry in entries
+    }
+
+
+def drop_refspec(repo: OSTree.Repo, refspec: str) -> None:
+    """Delete the ref a plain ostree system followed; its deployments keep their commits.
+
+    Raises:
+        BootcpyError: libostree fails.
+    """
+    remote, _, ref = refspec.rpartition(":")
+    with explained(f"cannot delete the ref {refspec}"):
+        repo.set_ref_immediate(remote or None, ref, None, None)
+
+
+def supports_soft_reboot(sysroot: OSTree.Sysroot) -> bool:
+    """Tell whether this libostree can prepare a soft reboot (2025.3 or newer)."""
+    return hasattr(sysroot, "deployment_set_soft_reboot")
+
+
+def prepare_soft_reboot(target: Deployment) -> None:
+    """Make /run/nextroot from `target`, so that the next reboot is a soft one.
+
+    Raises:
+        BootcpyError: libostree fails.
+    """
+    sysroot = open_sysroot()
+    for each in sysroot.get_deployments():
+        if (each.get_csum(), each.get_deployserial()) == (target.checksum, target.serial):
+            with explained("cannot prepare a soft reboot"):
+                # Newer than the stubs and Debian 13's libostree; supports_soft_reboot() asked.
+                sysroot.deployment_set_soft_reboot(each, False, None)  # type: ignore[attr-defined]  # noqa: FBT003
