@@ -49,6 +49,13 @@ GROUPS = {
 
 COMMANDS: tuple[Command, ...] = (
     Command(words="status", function="status:status"),
+    Command(words="upgrade", function="day2:upgrade"),
+    Command(words="update", function="day2:upgrade", hidden=True),
+    Command(words="switch", function="day2:switch"),
+    Command(words="rollback", function="day2:rollback"),
+    Command(words="edit", function="day2:edit"),
+    Command(words="usr-overlay", function="day2:usr_overlay"),
+    Command(words="usroverlay", function="day2:usr_overlay", hidden=True),
     Command(words="container prepare", function="container:prepare"),
     Command(words="install to-disk", function="install:to_disk"),
     Command(words="install print-configuration", function="install:print_configuration"),

@@ -97,6 +97,32 @@ class BootedHost:
         facts = GLib.Variant("a{sv}", {"backing-root-device-inode": inode})
         (self.run_directory / "ostree-booted").write_bytes(facts.get_data_as_bytes().get_data())
 
+    def reboot(self) -> None:
+        """Shut down, which finalizes what is staged, and boot what is first then."""
+        # A process namespace: libostree looks at what process 1 has mounted, and it must be ours.
+        own_processes = ["unshare", "--pid", "--fork", "--mount-proc"]
+        subprocess.run(
+            self.command(*own_processes, "ostree", "admin", "finalize-staged"),
+            env=self.environment(),
+            check=True,
+        )
+        self.boot()
+
+    def kargs(self) -> list[str]:
+        """Return the kernel arguments of the first of the boot order; `ostree=` is the last."""
+        config = self.sysroot().get_deployments()[0].get_bootconfig()
+        assert config is not None
+        return (config.get("options") or "").split()
+
+    def fake_program(self, name: str, *, then: str = "") -> Path:
+        """Put a program on the host's PATH that records its arguments; return the record."""
+        calls = self.programs / f"{name}.calls"
+        calls.touch()
+        program = self.programs / name
+        program.write_text(f'#!/bin/sh\necho "$*" >>{calls}\n{then}\n', encoding="utf-8")
+        program.chmod(0o755)
+        return calls
+
     def sysroot(self) -> OSTree.Sysroot:
         """Open the deployments from outside, where none is booted."""
         from gi.repository import Gio

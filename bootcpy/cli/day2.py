@@ -1,0 +1,182 @@
+"""The commands of a running host: upgrade, switch, rollback, edit, usr-overlay."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootcpy.cli import progress
+from bootcpy.errors import UsageError
+from bootcpy.model.image import (
+    ContainerPolicy,
+    ImageReference,
+    Insecure,
+    SignedImageReference,
+    Transport,
+)
+from bootcpy.model.update import SoftReboot, UpgradeOptions, check_options
+
+if TYPE_CHECKING:
+    from bootcpy.verbs.change import Outcome
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Do not show progress.")]
+Apply = Annotated[
+    bool, typer.Option("--apply", help="Reboot at once if something is staged for it.")
+]
+Soft = Annotated[
+    SoftReboot | None,
+    typer.Option(
+        "--soft-reboot",
+        help="Restart user space only: fail if that is not possible, or do it where it is.",
+    ),
+]
+ProgressFd = Annotated[
+    int | None,
+    typer.Option(
+        "--progress-fd", hidden=True, help="Write progress as JSON lines to this descriptor."
+    ),
+]
+
+
+def upgrade(
+    quiet: Quiet = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look whether there is an update.")
+    ] = False,
+    apply: Apply = False,
+    soft_reboot: Soft = None,
+    download_only: Annotated[
+        bool,
+        typer.Option("--download-only", help="Stage the update, but hold it back from boots."),
+    ] = False,
+    from_downloaded: Annotated[
+        bool,
+        typer.Option("--from-downloaded", help="Release what --download-only held back."),
+    ] = False,
+    tag: Annotated[
+        str | None, typer.Option("--tag", help="Follow this tag of the same repository.")
+    ] = None,
+    progress_fd: ProgressFd = None,
+) -> None:
+    """Download the newest version of the followed image and stage it for the next boot."""
+    options = UpgradeOptions(
+        check=check,
+        apply=apply,
+        download_only=download_only,
+        from_downloaded=from_downloaded,
+        tag=tag,
+        soft_reboot=soft_reboot,
+    )
+    check_options(options)
+    from bootcpy.verbs import upgrade as verb
+
+    with progress.opened(quiet=quiet, progress_fd=progress_fd) as sink:
+        outcome = verb.upgrade(options, sink)
+    _end(outcome)
+
+
+def switch(
+    target: Annotated[str, typer.Argument(help="The image to follow, without its transport.")],
+    quiet: Quiet = False,
+    apply: Apply = False,
+    soft_reboot: Soft = None,
+    transport: Annotated[
+        str,
+        typer.Option(
+            "--transport",
+            help="Where the image is: registry, oci, oci-archive, docker-archive, docker-daemon, "
+            "containers-storage or dir.",
+        ),
+    ] = "registry",
+    enforce_container_sigpolicy: Annotated[
+        bool,
+        typer.Option(
+            "--enforce-container-sigpolicy",
+            help="Demand a signature by a containers-policy.json that accepts not just anything.",
+        ),
+    ] = False,
+    retain: Annotated[
+        bool, typer.Option("--retain", help="Keep the ref that a plain ostree system followed.")
+    ] = False,
+    no_signature_verification: Annotated[
+        bool,
+        typer.Option(
+            "--no-signature-verification", hidden=True, help="The default; has no effect."
+        ),
+    ] = False,
+    mutate_in_place: Annotated[
+        bool,
+        typer.Option(
+            "--mutate-in-place",
+            hidden=True,
+            help="Only rewrite the newest deployment's origin; for installers.",
+        ),
+    ] = False,
+    progress_fd: ProgressFd = None,
+) -> None:
+    """Follow another image, from the next boot on."""
+    if enforce_container_sigpolicy and no_signature_verification:
+        raise UsageError(
+            "the argument '--enforce-container-sigpolicy' cannot be used with "
+            "'--no-signature-verification'"
+        )
+    image = SignedImageReference(
+        ImageReference.parse(f"{Transport.parse(transport).prefix}{target}"),
+        ContainerPolicy() if enforce_container_sigpolicy else Insecure(),
+    )
+    from bootcpy.verbs import switch as verb
+
+    if mutate_in_place:
+        _end(verb.switch_in_place(image))
+        return
+    with progress.opened(quiet=quiet, progress_fd=progress_fd) as sink:
+        outcome = verb.switch(image, sink, apply=apply, soft_reboot=soft_reboot, retain=retain)
+    _end(outcome)
+
+
+def rollback(apply: Apply = False, soft_reboot: Soft = None) -> None:
+    """Boot what ran before the current deployment; a second time takes that back.
+
+    A staged update is discarded.
+    """
+    from bootcpy.verbs import rollback as verb
+
+    with progress.opened() as sink:
+        outcome = verb.rollback(sink, apply=apply, soft_reboot=soft_reboot)
+    _end(outcome)
+
+
+def edit(
+    filename: Annotated[
+        Path | None,
+        typer.Option("--filename", "-f", help="Apply this document instead of starting $EDITOR."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Apply changes made to the spec of the host document that `status` prints."""
+    from bootcpy.verbs import edit as verb
+
+    with progress.opened(quiet=quiet) as sink:
+        outcome = verb.edit(sink, file=filename)
+    _end(outcome)
+
+
+def usr_overlay(
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Prepare the overlay, but mount it read-only.")
+    ] = False,
+) -> None:
+    """Lay a writable overlay over /usr until the next boot."""
+    from bootcpy.verbs import usr_overlay as verb
+
+    verb.usr_overlay(read_only=read_only)
+
+
+def _end(outcome: "Outcome") -> None:
+    """Print the answer, then reboot if that was asked for."""
+    for line in outcome.lines:
+        print(line, flush=True)
+    if outcome.reboot:
+        from bootcpy.verbs.change import reboot_now
+
+        reboot_now()

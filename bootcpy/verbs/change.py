@@ -1,0 +1,218 @@
+"""What upgrade, switch, rollback and edit share: rights, the lock, fetching, carrying out.
+
+A verb opens the system with `changing()`, decides with `bootcpy.model.update`, and hands
+the decision to `carry_out()`. Nothing is printed here: the outcome holds the lines.
+"""
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bootcpy import paths
+from bootcpy.errors import (
+    BootcpyError,
+    DeploymentError,
+    EnvironmentMismatchError,
+    ImageUnavailableError,
+    PrivilegeError,
+)
+from bootcpy.model.boot_state import BootState, Deployment, ImageRecord
+from bootcpy.model.image import SignedImageReference
+from bootcpy.model.progress import Progress
+from bootcpy.model.registry import is_transient
+from bootcpy.model.update import (
+    Decision,
+    Keep,
+    Reorder,
+    SetLock,
+    SoftReboot,
+    Stage,
+    require_changeable,
+)
+from bootcpy.ostree import deployments, importer, staging
+from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.booted import locked_system, open_sysroot
+from bootcpy.system import environment, notice, systemd
+from bootcpy.system.skopeo import OpenedImage, opened
+from bootcpy.verbs.status import is_in_container
+
+REPO = paths.SYSROOT / paths.REPO
+_ATTEMPTS = 4
+_FIRST_PAUSE_S = 1.0
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a command ended: the lines for stdout, and whether the system is to reboot now."""
+
+    lines: tuple[str, ...] = ()
+    reboot: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """The booted system while this process holds its lock."""
+
+    sysroot: OSTree.Sysroot
+    state: BootState
+    progress: Progress
+
+    @property
+    def booted(self) -> Deployment:
+        """The deployment that runs."""
+        return require_changeable(self.state)
+
+
+@contextmanager
+def changing(progress: Progress) -> Generator[System]:
+    """Hold the lock of the booted system, with its deployments as they are under it.
+
+    Raises:
+        EnvironmentMismatchError, PrivilegeError: this is a container, or a right is missing.
+        DeploymentError: the system was not booted through libostree, or cannot be changed.
+    """
+    _require_rights()
+    if not paths.OSTREE_BOOTED.exists():
+        require_changeable(BootState())
+    require_changeable(deployments.read_boot_state())  # before anything is mounted or locked
+    with locked_system(progress) as sysroot:
+        yield System(sysroot=sysroot, state=deployments.boot_state(sysroot), progress=progress)
+
+
+def _require_rights() -> None:
+    if is_in_container():
+        raise EnvironmentMismatchError(
+            "Detected container; this command requires a booted host system.",
+            hint="run it on the host",
+        )
+    process = environment.read_process()
+    if process.uid != 0:
+        raise PrivilegeError(
+            "This command must be executed as the root user", hint="run it with sudo"
+        )
+    if not process.has_sys_admin:
+        raise PrivilegeError("This command requires full root privileges (CAP_SYS_ADMIN)")
+
+
+def require_soft_reboot(system: System, wanted: SoftReboot | None) -> None:
+    """Refuse `--soft-reboot=required` at once where libostree cannot do it at all.
+
+    Raises:
+        BootcpyError: naming both versions.
+    """
+    if wanted is SoftReboot.REQUIRED and not staging.supports_soft_reboot(system.sysroot):
+        raise BootcpyError(
+            "a soft reboot needs libostree 2025.3 or newer; this is "
+            f"{OSTree.YEAR_VERSION}.{OSTree.RELEASE_VERSION}",
+            hint="leave out --soft-reboot, or use --soft-reboot=auto",
+        )
+
+
+def with_image(
+    image: SignedImageReference, progress: Progress, use: Callable[[OpenedImage], _Result]
+) -> _Result:
+    """Open `image` and return what `use` makes of it; try again when the network fails.
+
+    `use` must be able to start over: layers that were complete are found again.
+
+    Raises:
+        ImageUnavailableError: it failed for good, or too often.
+    """
+    pause_s = _FIRST_PAUSE_S
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with opened(image.image, signature=image.signature) as source:
+                return use(source)
+        except ImageUnavailableError as e:
+            if attempt == _ATTEMPTS or not is_transient(e.message):
+                raise
+            progress.note(f"{e.message}; trying again in {pause_s:g} s")
+        time.sleep(pause_s)
+        pause_s *= 2
+    raise AssertionError  # the loop returns or raises
+
+
+def record_of(source: OpenedImage) -> ImageRecord:
+    """Return what a commit would say of the opened image."""
+    return ImageRecord(
+        manifest_digest=source.manifest_digest,
+        manifest_text=source.manifest_text,
+        config_text=source.config_text,
+    )
+
+
+def note_update(system: System, image: SignedImageReference, update: ImageRecord) -> None:
+    """Note on every deployment that follows `image` what the newest of it is.
+
+    A deployment that is the newest itself gets the note only in place of an older one.
+    """
+    for deployment in system.state.deployments:
+        record, cached = deployment.image, deployment.cached_update
+        follows = deployment.origin.image is not None and deployment.origin.image == image
+        known = (cached or record) if record is not None else None
+        if follows and known is not None and known.manifest_digest != update.manifest_digest:
+            staging.record_cached_update(system.sysroot.repo(), deployment.checksum, update)
+
+
+def pull(system: System, source: OpenedImage, image: SignedImageReference) -> str:
+    """Import the opened image and return its commit."""
+    return importer.pull(REPO, source, record_as=image.image, progress=system.progress)
+
+
+def carry_out(system: System, decision: Decision) -> Outcome:
+    """Do what was decided, but for `Stage`, which needs an image; see `verbs.stage`.
+
+    Raises:
+        DeploymentError: a soft reboot was required and is not possible.
+        BootcpyError: libostree fails.
+    """
+    match decision.action:
+        case Keep():
+            pass
+        case SetLock(locked):
+            staging.set_lock(locked=locked)
+            notice.status_changed()
+        case Reorder(order):
+            staging.write_order(system.sysroot, order)
+            notice.status_changed()
+        case Stage():
+            raise AssertionError("staging needs an image")
+    return finish(decision, decision.messages)
+
+
+def finish(decision: Decision, lines: tuple[str, ...]) -> Outcome:
+    """Prepare the soft reboot that was asked for, and return the outcome.
+
+    Raises:
+        DeploymentError: it was required and is not possible.
+    """
+    if decision.soft_reboot is not None:
+        lines = (*lines, *_prepare_soft_reboot(decision))
+    return Outcome(lines=lines, reboot=decision.reboot)
+
+
+def _prepare_soft_reboot(decision: Decision) -> tuple[str, ...]:
+    state = deployments.boot_state(open_sysroot())
+    rolls_back = isinstance(decision.action, Reorder)
+    target = state.deployments[0] if rolls_back else state.staged
+    name = "Rollback" if rolls_back else "Staged"
+    if target is not None and target.soft_reboot_capable:
+        staging.prepare_soft_reboot(target)
+        return (f"{name} deployment is soft-reboot capable, preparing for soft-reboot...",)
+    if decision.soft_reboot is SoftReboot.REQUIRED:
+        raise DeploymentError(
+            f"Soft reboot was required but {name.lower()} deployment is not soft-reboot capable",
+            hint="it takes effect at the next ordinary reboot",
+        )
+    return ()
+
+
+def reboot_now() -> None:
+    """Reboot; never returns, so that no exit status claims more than is known."""
+    systemd.reboot()
+    while True:
+        time.sleep(1)  # not pause(): the signal that ends us may arrive at another thread

@@ -1,0 +1,60 @@
+"""`bootc edit`: change what is followed, or the boot order, by editing the host document."""
+
+import os
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+
+from bootcpy.errors import BootcpyError
+from bootcpy.model.host_document import parse_edited_spec, to_yaml
+from bootcpy.model.progress import Progress
+from bootcpy.model.slots import host_from_state
+from bootcpy.model.update import Stage, decide_edit
+from bootcpy.system.run import spawn
+from bootcpy.verbs.change import Outcome, changing
+from bootcpy.verbs.rollback import reorder
+from bootcpy.verbs.switch import fetch_and_stage
+
+_EDITORS = ("/usr/bin/nano", "/usr/bin/vim", "/usr/bin/vi")
+
+
+def edit(progress: Progress, *, file: Path | None = None) -> Outcome:
+    """Apply the document in `file`, or one that the user edits now.
+
+    Raises:
+        ConfigurationError: the document is malformed.
+        DeploymentError: what it asks for is not possible.
+        BootcpyError: there is no editor, or it failed.
+    """
+    with changing(progress) as system:
+        host = host_from_state(system.state)
+        name = "the edited document" if file is None else str(file)
+        text = _edited(to_yaml(host)) if file is None else _read(file)
+        decision = decide_edit(system.state, host.spec, parse_edited_spec(text, name=name))
+        if decision is None:
+            return Outcome(lines=("Edit cancelled, no changes made.",))
+        if isinstance(decision.action, Stage):
+            return fetch_and_stage(system, decision, decision.action)
+        return reorder(system, decision)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise BootcpyError(f"cannot read {file}: {e}") from e
+
+
+def _edited(text: str) -> str:
+    """Return `text` as the user's editor leaves it."""
+    editor = os.environ.get("EDITOR") or next(filter(shutil.which, _EDITORS), None)
+    if editor is None:
+        raise BootcpyError("there is no editor", hint="set EDITOR, or use --filename")
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        status = spawn([*shlex.split(editor), file.name], stdin=0, stdout=1, stderr=2).wait()
+        if status != 0:
+            raise BootcpyError(f"the editor {editor} failed (exit status {status})")
+        return Path(file.name).read_text(encoding="utf-8")

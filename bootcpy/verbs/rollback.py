@@ -1,0 +1,45 @@
+"""`bootc rollback`: boot what ran before, or take that back."""
+
+from bootcpy.model.boot_state import Deployment
+from bootcpy.model.progress import Progress
+from bootcpy.model.update import Decision, Reorder, SoftReboot, decide_rollback
+from bootcpy.system import notice, systemd
+from bootcpy.verbs.change import Outcome, System, carry_out, changing, require_soft_reboot
+
+
+def rollback(
+    progress: Progress, *, apply: bool = False, soft_reboot: SoftReboot | None = None
+) -> Outcome:
+    """Make the rollback the next boot, or the booted deployment if the rollback is queued.
+
+    Raises:
+        DeploymentError: there is no rollback, or the system cannot be changed.
+    """
+    with changing(progress) as system:
+        require_soft_reboot(system, soft_reboot)
+        return reorder(system, decide_rollback(system.state, apply=apply, soft_reboot=soft_reboot))
+
+
+def reorder(system: System, decision: Decision) -> Outcome:
+    """Carry out a decision about the boot order, and tell the journal."""
+    outcome = carry_out(system, decision)
+    if isinstance(decision.action, Reorder):
+        first = decision.action.order[0]
+        notice.reboot_required(f"image: {_digest(first)}")
+        kind = "revert" if first.booted else "rollback"
+        systemd.journal(
+            f"{kind.capitalize()}: next boot is {_digest(first)}",
+            systemd.MESSAGE_ROLLBACK,
+            {
+                "bootc.manifest_digest": _digest(first),
+                "bootc.ostree_commit": first.checksum,
+                "bootc.rollback_type": kind,
+                "bootc.current_manifest_digest": _digest(system.booted),
+            },
+        )
+    return outcome
+
+
+def _digest(deployment: Deployment) -> str:
+    """Name what a deployment holds: the image's digest, else the ostree commit."""
+    return deployment.image.manifest_digest if deployment.image else deployment.checksum

@@ -1,0 +1,161 @@
+"""Staging an image that was imported: checks, kernel arguments, staging, clean-up, notices."""
+
+from bootcpy.model.boot_state import Deployment, ImageRecord
+from bootcpy.model.bootable import require_bootable_tree
+from bootcpy.model.kargs import kargs_after_upgrade, parse_kargs_d
+from bootcpy.model.layer_diff import format_decimal_size
+from bootcpy.model.oci import require_bootable
+from bootcpy.model.progress import Progress, StepItem, StepsProgress
+from bootcpy.model.slots import image_status
+from bootcpy.model.update import HELD_BACK, Decision, Stage, display
+from bootcpy.ostree import gc, staging
+from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.booted import open_sysroot
+from bootcpy.ostree.commit_tree import CommitTree, boot_facts_of, read_kargs_d
+from bootcpy.ostree.repo import explained
+from bootcpy.ostree.sysroot import supports_composefs
+from bootcpy.system import environment, notice, systemd
+from bootcpy.system.skopeo import OpenedImage
+from bootcpy.verbs.change import REPO, Outcome, System, finish
+
+# progress-v0: three steps are counted, four are named, and the last event names cleanup twice.
+_STEPS = (
+    ("merging", "Merging Image"),
+    ("deploying", "Deploying Image"),
+    ("bound_images", "Pulling Bound Images"),
+    ("cleanup", "Removing old images"),
+)
+_COUNTED_STEPS = 3
+
+
+def require_bootable_here(source: OpenedImage) -> None:
+    """Refuse an image by its configuration, before any layer is fetched.
+
+    Raises:
+        ImageContentError: no bootable image, or one for another architecture.
+    """
+    require_bootable(source.config, machine=environment.machine(), name=str(source.reference))
+
+
+def stage_commit(
+    system: System, decision: Decision, stage: Stage, commit: str, record: ImageRecord
+) -> Outcome:
+    """Stage the imported `commit`, remove what is no longer needed, and say what is queued.
+
+    Raises:
+        ImageContentError: the commit cannot boot here.
+        ConfigurationError: a kargs.d file is malformed.
+        NoSpaceError: there is no room in /boot or for the deployment.
+    """
+    steps = _Steps(system.progress, record.manifest_digest)
+    tree = CommitTree(REPO, commit)
+    require_bootable_tree(boot_facts_of(tree), composefs_supported=supports_composefs())
+    kept = _kept_deployments(system)
+    staging.require_boot_room(tree, kept)
+    kargs = _kargs(system, tree)
+    steps.done("merging")
+    with system.progress.step("Deploying"):
+        staging.stage(system.sysroot, commit, origin=stage.image, kargs=kargs, locked=stage.locked)
+    steps.done("deploying")
+    steps.done("bound_images")
+    pruned = clean_up()
+    steps.done("cleanup")
+    if not stage.locked:
+        notice.reboot_required(f"image: {record.manifest_digest}")
+    notice.status_changed()
+    systemd.journal(
+        f"Staged {stage.image} ({record.manifest_digest})",
+        systemd.MESSAGE_STAGE,
+        {
+            "bootc.image.reference": str(stage.image.image),
+            "bootc.manifest_digest": record.manifest_digest,
+            "bootc.stateroot": system.booted.stateroot,
+        },
+    )
+    return finish(decision, (*pruned, *_queued(stage, record), *decision.messages))
+
+
+def _kargs(system: System, tree: CommitTree) -> tuple[str, ...]:
+    """Return the new deployment's kernel arguments: the booted one's, less and plus kargs.d's.
+
+    A kargs.d that the new image no longer has counts as an empty one: unlike with bootc,
+    what it had added goes.
+    """
+    machine = environment.machine()
+    old = parse_kargs_d(read_kargs_d(CommitTree(REPO, system.booted.checksum)), machine)
+    new = parse_kargs_d(read_kargs_d(tree), machine)
+    merge = system.sysroot.get_merge_deployment(system.booted.stateroot)
+    return kargs_after_upgrade(staging.current_kargs(merge) if merge else (), old, new)
+
+
+def _kept_deployments(system: System) -> list[OSTree.Deployment]:
+    """Return the deployments that stay when the new one is finalized."""
+    kept: list[Deployment] = [
+        each
+        for each in system.state.deployments
+        if each.booted or each.pinned or each.stateroot != system.booted.stateroot
+    ]
+    names = {(each.stateroot, each.checksum, each.serial) for each in kept}
+    return [
+        each
+        for each in system.sysroot.get_deployments()
+        if (each.get_osname(), each.get_csum(), each.get_deployserial()) in names
+    ]
+
+
+def clean_up() -> tuple[str, ...]:
+    """Remove what no deployment needs, and return the line that says how much.
+
+    Raises:
+        BootcpyError: libostree fails.
+    """
+    sysroot = open_sysroot()
+    with explained("cannot clean up after old deployments"):
+        sysroot.prepare_cleanup(None)
+    pruned = gc.collect_unused(sysroot)
+    if not pruned.images and not pruned.layers:
+        return ()
+    size = format_decimal_size(pruned.object_bytes)
+    return (f"Pruned images: {pruned.images} (layers: {pruned.layers}, objsize: {size})",)
+
+
+def _queued(stage: Stage, record: ImageRecord) -> tuple[str, ...]:
+    status = image_status(stage.image, record)
+    version = () if status.version is None else (f"  Version: {status.version}",)
+    first = HELD_BACK if stage.locked else f"Queued for next boot: {display(stage.image)}"
+    return (first, *version, f"  Digest: {record.manifest_digest}")
+
+
+class _Steps:
+    """Reports the steps of staging as events."""
+
+    def __init__(self, progress: Progress, digest: str) -> None:
+        self._progress = progress
+        self._digest = digest
+        self._completed: list[str] = []
+        self._emit()
+
+    def done(self, name: str) -> None:
+        """Note that the step `name` is complete."""
+        self._completed.append(name)
+        self._emit()
+
+    def _emit(self) -> None:
+        count = len(self._completed)
+        items = [
+            StepItem(subtask=name, description=text, id=name, completed=name in self._completed)
+            for name, text in _STEPS[: count + 1]
+        ]
+        if count == len(_STEPS):
+            items.append(items[-1])
+        self._progress.stepped(
+            StepsProgress(
+                task="staging",
+                description="Deploying Image",
+                id=self._digest,
+                steps_cached=0,
+                steps=min(count, _COUNTED_STEPS),
+                steps_total=_COUNTED_STEPS,
+                subtasks=tuple(items),
+            )
+        )

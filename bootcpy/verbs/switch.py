@@ -1,0 +1,89 @@
+"""`bootc switch`: follow another image."""
+
+import os
+from pathlib import Path
+
+from bootcpy import paths
+from bootcpy.errors import DeploymentError
+from bootcpy.model.boot_state import ImageRecord
+from bootcpy.model.image import SignedImageReference
+from bootcpy.model.origin import render_origin
+from bootcpy.model.progress import Progress
+from bootcpy.model.update import Decision, SoftReboot, Stage, decide_switch, display
+from bootcpy.ostree import staging
+from bootcpy.system.skopeo import OpenedImage
+from bootcpy.verbs.change import (
+    Outcome,
+    System,
+    carry_out,
+    changing,
+    pull,
+    record_of,
+    require_soft_reboot,
+    with_image,
+)
+from bootcpy.verbs.stage import require_bootable_here, stage_commit
+
+
+def switch(
+    target: SignedImageReference,
+    progress: Progress,
+    *,
+    apply: bool = False,
+    soft_reboot: SoftReboot | None = None,
+    retain: bool = False,
+) -> Outcome:
+    """Follow `target` from the next boot on.
+
+    Without `retain` the ref that a plain ostree system followed is dropped, so that its
+    commit goes with its deployment.
+
+    Raises:
+        DeploymentError: the system cannot be changed.
+        ImageError: the image cannot be fetched, or cannot boot here; nothing is staged.
+        NoSpaceError: there is no room; nothing is staged.
+    """
+    with changing(progress) as system:
+        require_soft_reboot(system, soft_reboot)
+        decision = decide_switch(system.state, target, apply=apply, soft_reboot=soft_reboot)
+        if not isinstance(decision.action, Stage):
+            return carry_out(system, decision)
+        return fetch_and_stage(system, decision, decision.action, retain=retain)
+
+
+def fetch_and_stage(
+    system: System, decision: Decision, stage: Stage, *, retain: bool = False
+) -> Outcome:
+    """Import the image that `stage` follows, and stage it."""
+
+    def use(source: OpenedImage) -> tuple[str, ImageRecord]:
+        require_bootable_here(source)
+        return pull(system, source, stage.image), record_of(source)
+
+    commit, record = with_image(stage.image, system.progress, use)
+    if not retain and system.booted.origin.refspec is not None:
+        staging.drop_refspec(system.sysroot.repo(), system.booted.origin.refspec)
+    return stage_commit(system, decision, stage, commit, record)
+
+
+def switch_in_place(target: SignedImageReference, sysroot: Path = paths.SYSROOT) -> Outcome:
+    """Let the newest deployment below `sysroot` follow `target`; nothing is fetched or staged.
+
+    For installers, before the first boot: no lock is taken and nothing need be booted.
+
+    Raises:
+        DeploymentError: there is no deployment.
+    """
+    stateroots = sorted((sysroot / "ostree/deploy").glob("*/deploy"))
+    found = [each for each in (stateroots[0].iterdir() if stateroots else ()) if each.is_dir()]
+    if not found:
+        raise DeploymentError(f"there is no deployment below {sysroot}/ostree/deploy")
+    newest = max(found, key=lambda each: each.stat().st_mtime_ns)
+    origin = newest.with_name(f"{newest.name}.origin")
+    new = origin.with_name(f".{origin.name}.new")
+    new.write_text(render_origin(target), encoding="utf-8")
+    new.chmod(0o644)
+    with new.open(encoding="utf-8") as written:
+        os.fsync(written.fileno())
+    new.rename(origin)
+    return Outcome(lines=(f"Updated {newest.name} to pull from {display(target)}",))

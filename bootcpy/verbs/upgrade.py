@@ -1,0 +1,116 @@
+"""`bootc upgrade`: fetch what is followed, decide, stage."""
+
+from bootcpy.errors import ImageContentError
+from bootcpy.model.boot_state import Deployment, ImageRecord
+from bootcpy.model.image import SignedImageReference
+from bootcpy.model.layer_diff import layer_diff, render_layer_diff
+from bootcpy.model.oci import Manifest
+from bootcpy.model.progress import Progress
+from bootcpy.model.slots import image_status
+from bootcpy.model.update import (
+    Decision,
+    Stage,
+    UpgradeOptions,
+    check_options,
+    decide_from_downloaded,
+    decide_upgrade,
+    is_update,
+    tracked_image,
+)
+from bootcpy.system import notice
+from bootcpy.system.skopeo import OpenedImage
+from bootcpy.verbs.change import (
+    Outcome,
+    System,
+    carry_out,
+    changing,
+    note_update,
+    pull,
+    record_of,
+    require_soft_reboot,
+    with_image,
+)
+from bootcpy.verbs.stage import require_bootable_here, stage_commit
+
+
+def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:
+    """Bring the followed image's newest version to the next boot, as far as `options` say.
+
+    Raises:
+        UsageError: the options contradict each other.
+        DeploymentError: nothing is followed, or the system cannot be changed.
+        ImageError: the image cannot be fetched, or cannot boot here; nothing is staged.
+        NoSpaceError: there is no room; nothing is staged.
+    """
+    check_options(options)
+    with changing(progress) as system:
+        require_soft_reboot(system, options.soft_reboot)
+        if options.from_downloaded:
+            return carry_out(system, decide_from_downloaded(system.state, options))
+        image = tracked_image(system.state, options.tag)
+        pinned = image.image.digest
+        if pinned is not None and not is_update(system.state, pinned):
+            return _unchanged(system, image, pinned, options)
+        if options.check:
+            return with_image(image, progress, lambda source: _check(system, image, source))
+        decision, commit, record = with_image(
+            image, progress, lambda source: _fetch(system, image, source, options)
+        )
+        if not isinstance(decision.action, Stage):
+            return carry_out(system, decision)
+        outcome = stage_commit(system, decision, decision.action, commit, record)
+        return Outcome(
+            lines=(*outcome.lines, *_layer_changes(system.booted, record)), reboot=outcome.reboot
+        )
+
+
+def _unchanged(
+    system: System, image: SignedImageReference, digest: str, options: UpgradeOptions
+) -> Outcome:
+    """Answer for an image that is pinned to a digest we have: no network is needed."""
+    if options.check:
+        return Outcome(lines=(f"No changes in: {image.image}",))
+    return carry_out(system, decide_upgrade(system.state, image, digest, options))
+
+
+def _check(system: System, image: SignedImageReference, source: OpenedImage) -> Outcome:
+    require_bootable_here(source)
+    record = record_of(source)
+    note_update(system, image, record)
+    if not is_update(system.state, record.manifest_digest):
+        return Outcome(lines=(f"No changes in: {image.image}",))
+    notice.status_changed()
+    status = image_status(image, record)
+    version = () if status.version is None else (f"  Version: {status.version}",)
+    return Outcome(
+        lines=(
+            f"Update available for: {image.image}",
+            *version,
+            f"  Digest: {record.manifest_digest}",
+            *_layer_changes(system.booted, record),
+        )
+    )
+
+
+def _fetch(
+    system: System, image: SignedImageReference, source: OpenedImage, options: UpgradeOptions
+) -> tuple[Decision, str, ImageRecord]:
+    """Decide by the image's digest, and import the image if it is to be staged."""
+    require_bootable_here(source)
+    record = record_of(source)
+    decision = decide_upgrade(system.state, image, source.manifest_digest, options)
+    note_update(system, image, record)
+    if not isinstance(decision.action, Stage):
+        return decision, "", record
+    return decision, pull(system, source, image), record
+
+
+def _layer_changes(booted: Deployment, update: ImageRecord) -> tuple[str, ...]:
+    """Return what changes against the booted image's layers, if its manifest can be read."""
+    if booted.image is None:
+        return ()
+    try:
+        before = Manifest.parse(booted.image.manifest_text)
+    except ImageContentError:
+        return ()
+    return (render_layer_diff(layer_diff(before, Manifest.parse(update.manifest_text))),)

@@ -1,0 +1,29 @@
+"""`bootc usr-overlay`: a /usr that can be written until the next boot."""
+
+import os
+from typing import NoReturn
+
+from bootcpy import paths
+from bootcpy.errors import BootcpyError, EnvironmentMismatchError
+from bootcpy.verbs.status import is_in_container
+
+
+def usr_overlay(*, read_only: bool = False) -> NoReturn:
+    """Become `ostree admin unlock`, whose output and exit status are then this program's.
+
+    Raises:
+        EnvironmentMismatchError: the system was not booted through libostree.
+        BootcpyError: the program ostree is not installed.
+    """
+    if is_in_container() or not paths.OSTREE_BOOTED.exists():
+        raise EnvironmentMismatchError(
+            "usroverlay only applies on booted hosts",
+            hint="install an image with `bootc install`, and boot that",
+        )
+    argv = ["ostree", "admin", "unlock", *(["--transient"] if read_only else [])]
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606 - the point is to become that program
+    except FileNotFoundError as e:
+        raise BootcpyError(
+            "the program ostree is not installed", hint="install ostree and try again"
+        ) from e

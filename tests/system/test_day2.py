@@ -1,0 +1,417 @@
+"""upgrade, switch, rollback and edit on hosts that seem booted, from OCI layouts."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bootcpy.model.image import ImageReference, SignedImageReference
+from bootcpy.model.progress import Silent
+from bootcpy.ostree import importer, sysroot
+from bootcpy.system import skopeo
+from tests.system.booted_host import BootedHost
+from tests.system.oci_layout import BASE, KERNEL, write_image
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
+    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
+)
+
+_APPLIED = "Staged deployment will now be applied on reboot"
+_KARGS_1 = {"usr/lib/bootc/kargs.d/10-a.toml": 'kargs = ["a=1", "shared"]\n'}
+_KARGS_2 = {"usr/lib/bootc/kargs.d/10-a.toml": 'kargs = ["a=2", "shared"]\n'}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Path:
+    return tmp_path / "layout"
+
+
+@pytest.fixture
+def host(tmp_path: Path, layout: Path) -> BootedHost:
+    """A host that runs version 1 of the image in `layout`, installed by our own code."""
+    write_image(layout, [BASE | _KARGS_1])
+    host = BootedHost.make(tmp_path)
+    host.fake_program("systemctl")
+    reference = ImageReference.parse(f"oci:{layout}")
+    with skopeo.opened(reference) as image:
+        commit = importer.pull(
+            host.root / "ostree/repo", image, record_as=reference, progress=Silent()
+        )
+    sysroot.deploy(
+        host.root,
+        commit,
+        stateroot="default",
+        origin=SignedImageReference(reference),
+        kargs=["root=UUID=x", "rw", "a=1", "shared"],
+    )
+    host.boot()
+    return host
+
+
+def _bootc(host: BootedHost, *words: str) -> list[str]:
+    """Run bootc, which must succeed, and return the lines of its answer."""
+    finished = host.bootc(*words)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.splitlines()
+
+
+def _refused(host: BootedHost, *words: str) -> str:
+    """Run bootc, which must refuse, and return its message."""
+    before = _without_updates(host.status())
+    finished = host.bootc(*words)
+    assert finished.returncode == 1, finished.stdout
+    assert _without_updates(host.status()) == before
+    message, *_ = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
+    return message.removeprefix("error: ")
+
+
+def _without_updates(document: dict[str, Any]) -> dict[str, Any]:
+    """Drop what only says that an update was seen."""
+    for entry in document["status"].values():
+        if isinstance(entry, dict):
+            entry.pop("cachedUpdate", None)
+    return document
+
+
+def _digests(host: BootedHost) -> dict[str, str | None]:
+    status = host.status()["status"]
+    return {
+        slot: status[slot] and status[slot]["image"]["imageDigest"]
+        for slot in ("staged", "booted", "rollback")
+    }
+
+
+def test_upgrade_without_an_update_does_nothing(host: BootedHost) -> None:
+    before = host.status()
+    assert _bootc(host, "upgrade", "--apply") == ["No update available."]
+    assert host.status() == before
+
+
+def test_upgrade_stages_finalizes_and_rolls_back(host: BootedHost, layout: Path) -> None:
+    first = host.status()["status"]["booted"]["image"]["imageDigest"]
+    second = write_image(layout, [BASE | _KARGS_1, _KARGS_2], version="2")
+    lines = _bootc(host, "upgrade")
+    shown = f"ostree-unverified-image:oci:{layout}"
+    assert lines[:3] == [f"Queued for next boot: {shown}", "  Version: 2", f"  Digest: {second}"]
+    assert lines[3].startswith("Total new layers: 2     Size: ")
+    assert lines[4].startswith("Removed layers:   0     Size: ")
+    assert lines[5].startswith("Added layers:     1     Size: ")
+    assert _digests(host) == {"staged": second, "booted": first, "rollback": None}
+    required = (host.run_directory / "reboot-required").read_text(encoding="utf-8")
+    assert required == f"bootc: Reboot required for image: {second}\n"
+    assert (host.root / "ostree/bootc").is_dir()
+
+    assert _bootc(host, "upgrade") == ["Staged update present, not changed"]
+    host.reboot()
+    assert _digests(host) == {"staged": None, "booted": second, "rollback": first}
+    assert host.kargs()[:-1] == ["root=UUID=x", "rw", "shared", "a=2"]
+    host.ostree("fsck", "--quiet")
+
+    assert _bootc(host, "rollback") == ["Next boot: rollback deployment"]
+    assert host.status()["status"]["rollbackQueued"] is True
+    assert _bootc(host, "rollback") == [
+        "notice: Reverting queued rollback state",
+        "Next boot: current deployment",
+    ]
+    assert host.status()["status"]["rollbackQueued"] is False
+    _bootc(host, "rollback")
+    host.reboot()
+    assert _digests(host) == {"staged": None, "booted": first, "rollback": second}
+    assert host.kargs()[:-1] == ["root=UUID=x", "rw", "a=1", "shared"]
+
+
+def test_upgrade_drops_the_arguments_of_a_kargs_d_that_vanished(
+    host: BootedHost, layout: Path
+) -> None:
+    write_image(layout, [BASE], version="2")
+    _bootc(host, "upgrade")
+    host.reboot()
+    assert host.kargs()[:-1] == ["root=UUID=x", "rw"]
+
+
+def test_upgrade_check_reports_and_remembers(host: BootedHost, layout: Path) -> None:
+    assert _bootc(host, "upgrade", "--check") == [f"No changes in: oci:{layout}"]
+    second = write_image(layout, [BASE | _KARGS_1, _KARGS_2], version="2")
+    lines = _bootc(host, "upgrade", "--check")
+    assert lines[:3] == [
+        f"Update available for: oci:{layout}",
+        "  Version: 2",
+        f"  Digest: {second}",
+    ]
+    status = host.status()["status"]
+    assert status["staged"] is None
+    assert status["booted"]["cachedUpdate"]["imageDigest"] == second
+
+
+def test_upgrade_check_forgets_an_update_that_was_withdrawn(host: BootedHost, layout: Path) -> None:
+    write_image(layout, [BASE | _KARGS_1, _KARGS_2], version="2")
+    _bootc(host, "upgrade", "--check")
+    first = write_image(layout, [BASE | _KARGS_1])
+    assert _bootc(host, "upgrade", "--check") == [f"No changes in: oci:{layout}"]
+    booted = host.status()["status"]["booted"]
+    assert booted["cachedUpdate"]["imageDigest"] == booted["image"]["imageDigest"] == first
+
+
+def test_upgrade_download_only_is_held_back_and_released(host: BootedHost, layout: Path) -> None:
+    second = write_image(layout, [BASE, {"usr/new": "x"}], version="2")
+    lines = _bootc(host, "upgrade", "--download-only")
+    assert lines[0] == "Image downloaded, but will not be applied on reboot"
+    assert host.status()["status"]["staged"]["downloadOnly"] is True
+    assert not (host.run_directory / "reboot-required").exists()
+    first = _digests(host)["booted"]
+    host.reboot()
+    assert _digests(host) == {"staged": None, "booted": first, "rollback": None}
+
+    _bootc(host, "upgrade", "--download-only")
+    assert _bootc(host, "upgrade", "--from-downloaded") == [_APPLIED]
+    assert _bootc(host, "upgrade", "--from-downloaded") == [
+        "Staged deployment is already set to apply on reboot"
+    ]
+    assert _bootc(host, "upgrade", "--download-only") == [
+        "Image downloaded, but will not be applied on reboot"
+    ]
+    assert _bootc(host, "upgrade") == [_APPLIED]
+    host.reboot()
+    assert _digests(host)["booted"] == second
+
+
+def test_upgrade_apply_reboots_once_staged(host: BootedHost, layout: Path) -> None:
+    calls = host.fake_program("systemd-run", then="kill -TERM $PPID")
+    second = write_image(layout, [BASE], version="2")
+    finished = host.bootc("upgrade", "--apply")
+    assert finished.returncode == 143
+    assert finished.stdout.splitlines()[2] == f"  Digest: {second}"
+    reboot = "--quiet -- systemctl reboot --message=Initiated by bootc\n"
+    assert calls.read_text(encoding="utf-8") == reboot
+    assert host.bootc("upgrade", "--apply").returncode == 143
+    assert calls.read_text(encoding="utf-8") == reboot * 2
+
+
+def test_twenty_upgrades_leave_two_images(host: BootedHost, layout: Path) -> None:
+    for number in range(2, 22):
+        write_image(layout, [BASE, {"usr/number": str(number)}], version=str(number))
+        _bootc(host, "upgrade")
+        if number % 2:
+            host.reboot()
+    refs = host.ostree("refs").split()
+    images = [ref for ref in refs if ref.startswith("ostree/container/image/")]
+    layers = [ref for ref in refs if ref.startswith("ostree/container/blob/")]
+    # The base, and a layer for each deployment there was when the last one was staged.
+    assert (len(images), len(layers)) == (1, 4)
+    host.ostree("fsck", "--quiet")
+
+
+def test_switch_follows_another_image_and_back(host: BootedHost, tmp_path: Path) -> None:
+    first = _digests(host)["booted"]
+    other = tmp_path / "other"
+    second = write_image(other, [BASE, {"usr/other": "x"}], version="other")
+    lines = _bootc(host, "switch", "--transport", "oci", str(other))
+    assert lines[0] == f"Queued for next boot: ostree-unverified-image:oci:{other}"
+    assert _bootc(host, "switch", "--transport=oci", str(other)) == [
+        "Image specification is unchanged."
+    ]
+    assert host.status()["spec"]["image"] == {"image": str(other), "transport": "oci"}
+    layout = tmp_path / "layout"
+    queued = f"Queued for next boot: ostree-unverified-image:oci:{layout}"
+    assert queued in _bootc(host, "switch", "--transport", "oci", str(layout))
+    _bootc(host, "switch", "--transport", "oci", str(other))
+    host.reboot()
+    assert _digests(host) == {"staged": None, "booted": second, "rollback": first}
+    assert "a=1" not in host.kargs()
+
+
+def test_switch_from_plain_ostree_and_back(tmp_path: Path) -> None:
+    host = BootedHost.make(tmp_path)
+    host.fake_program("systemctl")
+    plain = host.commit({"usr/plain": "x"})
+    host.ostree("refs", "--create=debian:stable/amd64", plain)
+    host.deploy(plain, "[origin]\nrefspec=debian:stable/amd64\n")
+    host.boot()
+    assert _refused(host, "upgrade") == "No image source specified"
+    image = tmp_path / "image"
+    digest = write_image(image)
+    _bootc(host, "switch", "--transport", "oci", str(image))
+    host.reboot()
+    status = host.status()["status"]
+    assert status["booted"]["image"]["imageDigest"] == digest
+    assert status["rollback"]["ostree"]["checksum"] == plain
+    assert _bootc(host, "rollback") == ["Next boot: rollback deployment"]
+    host.reboot()
+    assert host.status()["status"]["booted"]["ostree"]["checksum"] == plain
+
+
+def test_rollback_discards_what_is_staged(host: BootedHost, layout: Path) -> None:
+    first = _digests(host)["booted"]
+    second = write_image(layout, [BASE], version="2")
+    _bootc(host, "upgrade")
+    host.reboot()
+    third = write_image(layout, [BASE, {"usr/3": "x"}], version="3")
+    _bootc(host, "upgrade")
+    assert _digests(host) == {"staged": third, "booted": second, "rollback": first}
+    assert _bootc(host, "rollback") == [
+        f"Discarding the staged image ostree-unverified-image:oci:{layout} ({third})",
+        "Next boot: rollback deployment",
+    ]
+    assert _digests(host)["staged"] is None
+    host.reboot()
+    assert _digests(host) == {"staged": None, "booted": first, "rollback": second}
+
+
+def test_rollback_needs_a_rollback(host: BootedHost) -> None:
+    assert _refused(host, "rollback") == "No rollback available"
+
+
+def test_edit_applies_a_document(host: BootedHost, tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    document: dict[str, Any] = host.status()
+    file = tmp_path / "edited.yaml"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    assert _bootc(host, "edit", "-f", str(file)) == ["Edit cancelled, no changes made."]
+    other = tmp_path / "other"
+    digest = write_image(other, version="other")
+    document["spec"]["image"] = {"image": str(other), "transport": "oci"}
+    file.write_text(json.dumps(document), encoding="utf-8")
+    _bootc(host, "edit", "-f", str(file))
+    assert _digests(host)["staged"] == digest
+    document["spec"] = {"image": None}
+    file.write_text(json.dumps(document), encoding="utf-8")
+    assert _refused(host, "edit", "-f", str(file)) == "Missing image in specification"
+
+
+def test_edit_runs_the_users_editor(host: BootedHost) -> None:
+    pytest.importorskip("yaml")
+    host.fake_program("my-editor")
+    finished = subprocess.run(
+        host.command("env", "EDITOR=my-editor", "python3", "-m", "bootcpy", "edit"),
+        env=host.environment(),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (finished.returncode, finished.stdout) == (0, "Edit cancelled, no changes made.\n")
+
+
+@pytest.mark.parametrize(
+    ("layers", "rest", "message"),
+    [
+        pytest.param([{"usr/x": "x"}], {}, "the image has no kernel", id="no kernel"),
+        pytest.param(
+            [BASE, {f"{KERNEL}-2/vmlinuz": "x"}], {}, "the image has more than one kernel", id="two"
+        ),
+        pytest.param([BASE], {"architecture": "s390x"}, "architecture s390x", id="architecture"),
+        pytest.param(
+            [BASE, {"usr/lib/bootc/kargs.d/x.toml": "kargs = 1\n"}], {}, "x.toml", id="kargs.d"
+        ),
+        pytest.param(
+            [BASE, {"usr/lib/ostree/prepare-root.conf": "[composefs]\nenabled = yes\n"}],
+            {},
+            "composefs",
+            id="composefs",
+        ),
+    ],
+)
+def test_upgrade_refuses_what_cannot_boot_here(
+    host: BootedHost, layout: Path, layers: list[Any], rest: dict[str, Any], message: str
+) -> None:
+    write_image(layout, layers, **rest)
+    assert message in _refused(host, "upgrade")
+
+
+def test_upgrade_refuses_a_missing_image(host: BootedHost, layout: Path) -> None:
+    (layout / "index.json").unlink()
+    assert str(layout) in _refused(host, "upgrade")
+
+
+def test_upgrade_requires_a_soft_reboot_only_where_there_is_one(
+    host: BootedHost, layout: Path
+) -> None:
+    write_image(layout, version="2")
+    finished = host.bootc("upgrade", "--soft-reboot", "required")
+    if finished.returncode == 1:
+        assert "a soft reboot needs libostree 2025.3 or newer" in finished.stderr
+        assert _digests(host)["staged"] is None
+        _bootc(host, "upgrade", "--soft-reboot", "auto")
+        assert _digests(host)["staged"] is not None
+
+
+def test_upgrade_refuses_what_rpm_ostree_layered_on(host: BootedHost) -> None:
+    origin = next((host.root / "ostree/deploy/default/deploy").glob("*.origin"))
+    with origin.open("a", encoding="utf-8") as file:
+        file.write("[packages]\nrequested=vim;\n")
+    assert _refused(host, "upgrade").startswith("Deployment contains local rpm-ostree modif")
+
+
+def test_a_second_change_waits_and_names_the_first(host: BootedHost) -> None:
+    held = host.sysroot()
+    held.lock()
+    second = subprocess.Popen(
+        host.command("python3", "-m", "bootcpy", "rollback"),
+        env=host.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert second.stderr is not None
+    line = second.stderr.readline()
+    held.unlock()
+    _, rest = second.communicate(timeout=60)
+    assert "Waiting for sysroot lock held by" in line
+    assert f"(process {os.getpid()})" in line
+    assert "No rollback available" in rest
+    assert second.returncode == 1
+
+
+def test_changes_are_refused_in_a_container(host: BootedHost) -> None:
+    finished = subprocess.run(
+        host.command("env", "container=podman", "python3", "-m", "bootcpy", "upgrade"),
+        env=host.environment(),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(
+        "error: Detected container; this command requires a booted host system.\n"
+    )
+
+
+def test_changes_leave_the_hosts_sysroot_read_only(host: BootedHost, layout: Path) -> None:
+    write_image(layout, version="2")
+    script = "python3 -m bootcpy upgrade >&2 || exit 9; touch /sysroot/x"
+    finished = subprocess.run(
+        host.command("sh", "-c", script),
+        env=host.environment(),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert finished.returncode == 1, finished.stderr
+    assert "Read-only file system" in finished.stderr
+
+
+def test_switch_mutate_in_place_only_rewrites_the_origin(host: BootedHost) -> None:
+    name = next((host.root / "ostree/deploy/default/deploy").glob("*.0")).name
+    finished = subprocess.run(
+        [
+            *("unshare", "--mount", "--propagation=private", "sh", "-c"),
+            'mount --bind "$ROOT" /sysroot && exec "$@"',
+            *("sh", "python3", "-m", "bootcpy", "switch", "--mutate-in-place", "quay.io/x/y:1"),
+        ],
+        env=host.environment(),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert finished.stdout == f"Updated {name} to pull from quay.io/x/y:1\n"
+    image = host.status()["status"]["booted"]["image"]["image"]
+    assert image == {"image": "quay.io/x/y:1", "transport": "registry"}
+
+
+def test_usr_overlay_becomes_ostree(host: BootedHost) -> None:
+    calls = host.fake_program("ostree")
+    assert host.bootc("usr-overlay").returncode == 0
+    assert host.bootc("usroverlay", "--read-only").returncode == 0
+    assert calls.read_text(encoding="utf-8") == "admin unlock\nadmin unlock --transient\n"
