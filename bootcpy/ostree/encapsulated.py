@@ -51,7 +51,11 @@ class _ObjectsJob(LayerJob):
         return [self._child]
 
     def require_success(self) -> None:
-        self._child.result()
+        self._result()
+
+    def _result(self) -> StoredLayer:
+        with self.naming_layer():
+            return self._child.result()
 
     def commit(self) -> str:
         """Return the commit for the layer's ref.
@@ -59,7 +63,7 @@ class _ObjectsJob(LayerJob):
         Raises:
             ImageContentError: the layer is corrupt or not the one the image names.
         """
-        stored = self._child.result()
+        stored = self._result()
         self._child.close()
         require_diff_id(stored.diff_id, self.wanted.layer)
         return stored.commit

@@ -6,8 +6,8 @@ that answer and for the children in the same select().
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from select import select
 from typing import Any, TypeVar
@@ -53,6 +53,19 @@ class LayerJob(ABC):
         Raises:
             BootcpyError: what went wrong in one of them.
         """
+
+    @contextmanager
+    def naming_layer(self) -> Generator[None]:
+        """Have errors about the layer's content say which layer it is.
+
+        Raises:
+            ImageContentError: instead of the one that was raised.
+        """
+        try:
+            yield
+        except ImageContentError as e:
+            message = f"layer {self.wanted.layer.blob.digest}: {e.message}"
+            raise ImageContentError(message, hint=e.hint) from e
 
     def first_running(self) -> Child[Any] | None:
         """Return a child that has not ended yet, None when all have."""

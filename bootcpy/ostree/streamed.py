@@ -66,6 +66,10 @@ class _ArchiveJob(LayerJob):
         Raises:
             BootcpyError: what went wrong in one of them.
         """
+        with self.naming_layer():
+            return self._trees()
+
+    def _trees(self) -> tuple[list[TreeRef], LayerSummary]:
         failure: BootcpyError | None = None
         summary = LayerSummary()
         try:
