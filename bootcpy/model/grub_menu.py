@@ -10,12 +10,11 @@ from collections.abc import Sequence
 
 from bootcpy.errors import ConfigurationError
 from bootcpy.model.bls import Entry
+from bootcpy.model.cmdline import split_kargs
 
 # Long enough to press a key; longer when there is something to choose from.
 _TIMEOUT_S = 1
 _TIMEOUT_WITH_CHOICE_S = 3
-
-_SPACE = " \t\n\v\f\r"  # what separates arguments for the kernel
 
 _PREAMBLE = """\
 # Written from the entries beside this file, each time a deployment changes.
@@ -81,23 +80,7 @@ def kernel_arguments(options: str) -> list[str]:
     kernel needs. A literal `'` or `\` cannot be handed over exactly; it arrives
     with a backslash before it, which systemd undoes and the kernel does not.
     """
-    return [_without_quotes(argument) for argument in _split(options)]
-
-
-def _split(options: str) -> list[str]:
-    """Split at white space outside double quotes, as the kernel's next_arg()."""
-    arguments: list[str] = []
-    current = ""
-    quoting = False
-    for char in options:
-        if char in _SPACE and not quoting:
-            if current:
-                arguments.append(current)
-            current = ""
-            continue
-        quoting ^= char == '"'
-        current += char
-    return [*arguments, current] if current else arguments
+    return [_without_quotes(argument) for argument in split_kargs(options)]
 
 
 def _without_quotes(argument: str) -> str:

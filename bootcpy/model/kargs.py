@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 
 from bootcpy.errors import ConfigurationError, UsageError
+from bootcpy.model.cmdline import split_kargs
 from bootcpy.model.plan import KernelArguments
 
 # What Rust calls the architectures that `uname -m` names; bootc's files use these names.
@@ -19,25 +20,6 @@ RUST_ARCHITECTURES = {
     "i686": "x86",
     "i386": "x86",
 }
-
-
-def split_kargs(text: str) -> tuple[str, ...]:
-    """Return the parameters of a command line, quotes kept as they stand."""
-    params: list[str] = []
-    current = ""
-    quoted = False
-    for char in text:
-        if char == '"':
-            quoted = not quoted
-        if char.isspace() and not quoted:
-            if current:
-                params.append(current)
-            current = ""
-        else:
-            current += char
-    if current:
-        params.append(current)
-    return tuple(params)
 
 
 def parse_kargs(texts: Iterable[str], *, option: str = "--karg") -> tuple[str, ...]:

@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 GRUB_PC = Path("usr/lib/grub/i386-pc")  # below an image's root
 
-_SECTOR_BYTES = 512  # what the BIOS counts in
+SECTOR_BYTES = 512  # what the BIOS counts in
 _BOOT_CODE_BYTES = 440  # then come disk signature, partition table and 0xaa55
 _KERNEL_SECTOR = 0x5C  # of the boot code: first sector of the core image, 64 bits
 _BOOT_DRIVE = 0x64  # of the boot code: 0xff is the drive the BIOS started from
 _DRIVE_CHECK = 0x66  # of the boot code: a jump around a check which disks need
 _NOPS = b"\x90\x90"
-_BLOCK_LIST = _SECTOR_BYTES - 12  # of the core image: start (64 bits), count, load segment (16)
+_BLOCK_LIST = SECTOR_BYTES - 12  # of the core image: start (64 bits), count, load segment (16)
 _LOAD_SEGMENT = 0x820  # directly behind the first sector, which is loaded at 0x8000
 _MAX_CORE_BYTES = 0x78000 - 0x8200  # below the BIOS's own memory
 
@@ -45,20 +45,15 @@ def install(target: BiosBoot, *, image_root: Path, root_uuid: str) -> None:
 
     The core image searches the file system `root_uuid` for `/boot/grub/grub.cfg`. It
     is on the disk before the first sector points at it; the partition table is kept.
+    The disk's sectors must be of 512 bytes.
 
     Raises:
-        TargetError: the core image does not fit, or the disk's sectors are not of 512 bytes.
+        TargetError: the core image does not fit.
         ToolFailedError: grub-mkimage failed.
     """
-    if target.sector_bytes != _SECTOR_BYTES:
-        raise TargetError(
-            f"{target.disk} has sectors of {target.sector_bytes} bytes: GRUB cannot start "
-            "from it on BIOS",
-            hint="install without a BIOS boot partition, for UEFI only",
-        )
     modules = image_root / GRUB_PC
     core = make_core_image(modules, root_uuid=root_uuid)
-    start_sector = target.start_bytes // _SECTOR_BYTES
+    start_sector = target.start_bytes // SECTOR_BYTES
     core = patched_core_image(core, start_sector=start_sector)
     if len(core) > target.size_bytes:
         raise TargetError(
@@ -102,7 +97,7 @@ def patched_boot_code(boot_image: bytes, *, core_sector: int) -> bytes:
     Raises:
         ImageContentError: `boot_image` is not GRUB's boot.img.
     """
-    if len(boot_image) != _SECTOR_BYTES or boot_image[-2:] != b"\x55\xaa":
+    if len(boot_image) != SECTOR_BYTES or boot_image[-2:] != b"\x55\xaa":
         raise ImageContentError(
             "the image's GRUB boot.img is not a boot sector", hint="reinstall grub-pc-bin in it"
         )
@@ -119,13 +114,13 @@ def patched_core_image(core: bytes, *, start_sector: int) -> bytes:
     Raises:
         ImageContentError: `core` is not a core image that a BIOS can load.
     """
-    sectors = -(-len(core) // _SECTOR_BYTES)
-    if not _SECTOR_BYTES < len(core) <= _MAX_CORE_BYTES:
+    sectors = -(-len(core) // SECTOR_BYTES)
+    if not SECTOR_BYTES < len(core) <= _MAX_CORE_BYTES:
         raise ImageContentError(
             f"GRUB's core image has {len(core)} bytes, which a BIOS cannot load",
             hint="reinstall grub-pc-bin in the image",
         )
-    image = bytearray(core.ljust(sectors * _SECTOR_BYTES, b"\0"))
+    image = bytearray(core.ljust(sectors * SECTOR_BYTES, b"\0"))
     # One entry for everything behind the first sector; the one before it, zero, ends the list.
     struct.pack_into("<QHH", image, _BLOCK_LIST, start_sector + 1, sectors - 1, _LOAD_SEGMENT)
     struct.pack_into("<QHH", image, _BLOCK_LIST - 12, 0, 0, 0)

@@ -2,6 +2,8 @@
 
 import logging
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bootcpy import paths
@@ -9,7 +11,7 @@ from bootcpy.errors import BootcpyError, UsageError
 from bootcpy.model.plan import Bootloader
 from bootcpy.model.progress import Progress
 from bootcpy.system import bios_boot, esp
-from bootcpy.system.mount import TargetTree
+from bootcpy.system.mount import BiosBoot, TargetTree, mounted
 from bootcpy.system.run import run
 
 log = logging.getLogger(__name__)
@@ -70,26 +72,43 @@ def install(
             files = esp.planned_files(image_root, machine=machine, root_uuid=target.root_uuid)
             esp.write(target.esp, files, timestamp_s=timestamp_s)
     if target.bios_boot is not None:
-        if has_bios_files(image_root):
-            with progress.step("Writing GRUB for BIOS"):
-                bios_boot.install(
-                    target.bios_boot, image_root=image_root, root_uuid=target.root_uuid
-                )
-        else:
-            progress.note("The disk will not boot on BIOS: the image has no grub-pc-bin.")
-    if target.esp is not None and not generic_image and has_efi_variables():
+        _install_bios(target.bios_boot, target.root_uuid, image_root, progress)
+    if target.esp is not None and not generic_image:
         try:
-            _register(target, image_root=image_root, machine=machine)
+            with _efi_variables() as writable:
+                if writable:
+                    _register(target, image_root=image_root, machine=machine)
         except BootcpyError as e:
             log.warning("no firmware boot entry was made, the removable path remains: %s", e)
 
 
-def has_efi_variables() -> bool:
-    """Tell whether this machine was started by UEFI and shows us its variables."""
+def _install_bios(target: BiosBoot, root_uuid: str, image_root: Path, progress: Progress) -> None:
+    if not has_bios_files(image_root):
+        progress.note("The disk will not boot on BIOS: the image has no grub-pc-bin.")
+    elif target.sector_bytes != bios_boot.SECTOR_BYTES:
+        progress.note(
+            f"The disk will not boot on BIOS: its sectors have {target.sector_bytes} bytes."
+        )
+    else:
+        with progress.step("Writing GRUB for BIOS"):
+            bios_boot.install(target, image_root=image_root, root_uuid=root_uuid)
+
+
+@contextmanager
+def _efi_variables() -> Generator[bool]:
+    """Tell whether this machine was started by UEFI, with its variables at hand for as long.
+
+    A container does not see them by itself: they are mounted for it.
+    """
     try:
-        return any(paths.EFI_VARIABLES.iterdir())
+        present, shown = True, any(paths.EFI_VARIABLES.iterdir())
     except OSError:
-        return False
+        present, shown = False, False
+    if present and not shown:
+        with mounted("efivarfs", paths.EFI_VARIABLES, filesystem="efivarfs"):
+            yield True
+    else:
+        yield shown
 
 
 def _register(target: TargetTree, *, image_root: Path, machine: str) -> None:

@@ -60,7 +60,10 @@ def loader_files(image_root: Path, machine: str) -> tuple[Path, Path, Path]:
         raise ImageContentError(f"no signed boot loader is known for {machine}")
     suffix = firmware.suffix
     files = (
-        image_root / _SHIM / f"shim{suffix}.efi.signed",
+        _first_of(  # Ubuntu has the first name be a link which leads out of `image_root`
+            image_root / _SHIM / f"shim{suffix}.efi.signed.latest",
+            image_root / _SHIM / f"shim{suffix}.efi.signed",
+        ),
         image_root / firmware.grub_signed / f"grub{suffix}.efi.signed",
         _first_of(
             image_root / _SHIM / f"mm{suffix}.efi.signed", image_root / _SHIM / f"mm{suffix}.efi"
@@ -77,7 +80,8 @@ def loader_files(image_root: Path, machine: str) -> tuple[Path, Path, Path]:
 
 
 def _first_of(*candidates: Path) -> Path:
-    return next((path for path in candidates if path.is_file()), candidates[0])
+    """Return the first that is there, else the last."""
+    return next((path for path in candidates if path.is_file()), candidates[-1])
 
 
 def vendor_directory(grub: bytes) -> str:

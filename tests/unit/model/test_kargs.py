@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootcpy.errors import ConfigurationError, UsageError
+from bootcpy.model.cmdline import split_kargs
 from bootcpy.model.kargs import (
     delete,
     extend,
@@ -10,7 +11,6 @@ from bootcpy.model.kargs import (
     merge_for_install,
     parse_kargs,
     parse_kargs_d,
-    split_kargs,
     without,
 )
 from bootcpy.model.plan import KernelArguments

@@ -3,12 +3,13 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import ImageContentError
-from bootcpy.system.esp import planned_files, stub_config, vendor_directory
+from bootcpy.system.esp import loader_files, planned_files, stub_config, vendor_directory
 
 GRUB = b"\0prefix\0(memdisk)\0\x03\0\0\0\x18\0\0\0/EFI/debian\0\0\0"
 FILES = {
     "usr/lib/shim/shimx64.efi.signed": b"shim",
     "usr/lib/shim/mmx64.efi.signed": b"mm",
+    "usr/lib/shim/mmx64.efi": b"unsigned",
     "usr/lib/shim/fbx64.efi.signed": b"fb",
     "usr/lib/shim/BOOTX64.CSV": b"csv",
     "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed": GRUB,
@@ -43,7 +44,6 @@ def test_planned_files_end_with_what_the_firmware_starts(tmp_path: Path) -> None
     "missing",
     [
         "usr/lib/shim/shimx64.efi.signed",
-        "usr/lib/shim/mmx64.efi.signed",
         "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
     ],
 )
@@ -78,3 +78,19 @@ def test_vendor_directory_is_the_one_compiled_in(binary: bytes, vendor: str) -> 
 def test_vendor_directory_refuses_to_guess(binary: bytes) -> None:
     with pytest.raises(ImageContentError, match="configuration directories"):
         vendor_directory(binary)
+
+
+def test_loader_files_are_found_under_ubuntus_names(tmp_path: Path) -> None:
+    root = image(tmp_path, without="usr/lib/shim/mmx64.efi.signed")
+    (root / "usr/lib/shim/shimx64.efi.signed").unlink()
+    (root / "usr/lib/shim/shimx64.efi.signed").symlink_to("/etc/alternatives/shimx64.efi.signed")
+    (root / "usr/lib/shim/shimx64.efi.signed.latest").write_bytes(b"shim")
+    names = [file.name for file in loader_files(root, "x86_64")]
+    assert names == ["shimx64.efi.signed.latest", "grubx64.efi.signed", "mmx64.efi"]
+
+
+def test_loader_files_want_a_mok_manager(tmp_path: Path) -> None:
+    root = image(tmp_path, without="usr/lib/shim/mmx64.efi.signed")
+    (root / "usr/lib/shim/mmx64.efi").unlink()
+    with pytest.raises(ImageContentError, match=r"no boot loader file /usr/lib/shim/mmx64\.efi"):
+        loader_files(root, "x86_64")
