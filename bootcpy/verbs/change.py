@@ -160,7 +160,13 @@ def note_update(system: System, image: SignedImageReference, update: ImageRecord
 
 def pull(system: System, source: OpenedImage, image: SignedImageReference) -> str:
     """Import the opened image and return its commit."""
-    return importer.pull(REPO, source, record_as=image.image, progress=system.progress)
+    return importer.pull(
+        REPO,
+        source,
+        record_as=image.image,
+        progress=system.progress,
+        signature=image.signature,
+    )
 
 
 def carry_out(system: System, decision: Decision) -> Outcome:
