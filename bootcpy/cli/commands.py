@@ -64,7 +64,6 @@ COMMANDS: tuple[Command, ...] = (
 # Called under one of these names, the program is the command.
 NAMES = {
     "bootc-systemd-generator": "internals systemd-generator",
-    "grub-menu": "internals grub-menu",
 }
 
 
