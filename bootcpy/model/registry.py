@@ -43,7 +43,7 @@ _MEANINGS = (
         "check the network and the registry's name, and try again",
     ),
     (
-        r"x509|certificate|server gave HTTP response to HTTPS client",
+        r"x509|certificate|server gave HTTP response|does not look like a TLS handshake",
         "{registry} is not trusted: {cause}",
         (
             "add its certificate below /etc/containers/certs.d, "

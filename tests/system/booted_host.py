@@ -146,11 +146,19 @@ class BootedHost:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def bootc(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def release(self) -> None:
+        """Let the root be deleted: the roots of deployments are immutable."""
+        deployments = self.root.glob("ostree/deploy/*/deploy/*.[0-9]*")
+        roots = [str(each) for each in deployments if each.is_dir()]
+        subprocess.run(["chattr", "-f", "-i", *roots], check=False)  # not every file system can
+
+    def bootc(
+        self, *words: str, environment: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
         """Run bootc on the host."""
         return subprocess.run(
             self.command(sys.executable, "-m", "bootcpy", *words),
-            env=self.environment(),
+            env=self.environment() | dict(environment or {}),
             text=True,
             capture_output=True,
             check=False,

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bootcpy.model.progress import Silent
 from bootcpy.ostree import importer, sysroot
 from bootcpy.system import skopeo
 from tests.system.booted_host import BootedHost
+from tests.system.faulty_registry import FaultyRegistry, serving
 from tests.system.oci_layout import BASE, KERNEL, write_image
 
 pytestmark = pytest.mark.skipif(
@@ -31,7 +33,7 @@ def layout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def host(tmp_path: Path, layout: Path) -> BootedHost:
+def host(tmp_path: Path, layout: Path) -> Iterator[BootedHost]:
     """A host that runs version 1 of the image in `layout`, installed by our own code."""
     write_image(layout, [BASE | _KARGS_1])
     host = BootedHost.make(tmp_path)
@@ -49,7 +51,8 @@ def host(tmp_path: Path, layout: Path) -> BootedHost:
         kargs=["root=UUID=x", "rw", "a=1", "shared"],
     )
     host.boot()
-    return host
+    yield host
+    host.release()
 
 
 def _bootc(host: BootedHost, *words: str) -> list[str]:
@@ -191,6 +194,50 @@ def test_upgrade_apply_reboots_once_staged(host: BootedHost, layout: Path) -> No
     assert calls.read_text(encoding="utf-8") == reboot * 2
 
 
+def _without_tls(registry: FaultyRegistry, home: Path) -> dict[str, str]:
+    """Return the environment of a user whose own configuration says that there is no TLS."""
+    file = home / ".config/containers/registries.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text(registry.configuration, encoding="utf-8")
+    return {"HOME": str(home)}
+
+
+def test_upgrade_goes_on_where_a_registry_left_off(host: BootedHost, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    noise = os.urandom(200_000)
+    with serving(served) as registry:
+        environment = _without_tls(registry, tmp_path)
+        digest = write_image(served, [BASE, {"usr/small": "x"}, {"usr/big": noise}], version="2")
+        base, small, big = (layer["digest"] for layer in json.loads(registry.manifest())["layers"])
+        registry.broken = big
+        failed = host.bootc("switch", registry.name, environment=environment)
+        assert failed.returncode == 1
+        assert "trying again in 4 s" in failed.stderr
+        assert _digests(host)["staged"] is None
+        assert {base, small, big} <= set(registry.requested)
+
+        registry.broken, registry.down = None, False
+        registry.requested.clear()
+        finished = host.bootc("switch", registry.name, environment=environment)
+        assert finished.returncode == 0, finished.stderr
+        assert _digests(host)["staged"] == digest
+        assert {base, small, big} & set(registry.requested) == {big}
+
+
+def test_upgrade_with_nothing_new_asks_for_no_layer(host: BootedHost, tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    write_image(served)
+    with serving(served) as registry:
+        environment = _without_tls(registry, tmp_path)
+        host.bootc("switch", registry.name, environment=environment)
+        host.reboot()
+        registry.requested.clear()
+        finished = host.bootc("upgrade", environment=environment)
+        assert finished.stdout == "No update available.\n"
+        config = json.loads(registry.manifest())["config"]["digest"]
+        assert set(registry.requested) == {"manifest", config}
+
+
 def test_twenty_upgrades_leave_two_images(host: BootedHost, layout: Path) -> None:
     for number in range(2, 22):
         write_image(layout, [BASE, {"usr/number": str(number)}], version=str(number))
@@ -242,6 +289,7 @@ def test_switch_from_plain_ostree_and_back(tmp_path: Path) -> None:
     assert _bootc(host, "rollback") == ["Next boot: rollback deployment"]
     host.reboot()
     assert host.status()["status"]["booted"]["ostree"]["checksum"] == plain
+    host.release()
 
 
 def test_rollback_discards_what_is_staged(host: BootedHost, layout: Path) -> None:

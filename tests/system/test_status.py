@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -33,11 +34,12 @@ def _metadata(digit: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> BootedHost:
+def host(tmp_path: Path) -> Iterator[BootedHost]:
     host = BootedHost.make(tmp_path)
     host.deploy(host.commit(metadata=_metadata("1")), _ORIGIN)
     host.boot()
-    return host
+    yield host
+    host.release()
 
 
 def test_status_tells_the_booted_image(host: BootedHost) -> None:

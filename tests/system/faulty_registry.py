@@ -1,0 +1,84 @@
+"""A registry that serves one OCI layout, counts what is asked of it, and fails when told to."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class FaultyRegistry:
+    """Serves the image in `layout` as `NAME`, whatever tag is asked for."""
+
+    def __init__(self, layout: Path, port: int) -> None:
+        """Describe what is served at `port` of the loopback interface."""
+        self.layout = layout
+        self.name = f"127.0.0.1:{port}/os:latest"
+        self.configuration = f'[[registry]]\nlocation = "127.0.0.1:{port}"\ninsecure = true\n'
+        self.requested: list[str] = []  # digests of blobs, and "manifest"
+        self.broken: str | None = None  # a blob that ends in the middle, after which all fails
+        self.down = False
+
+    def manifest(self) -> bytes:
+        """Return the manifest that the layout's index names."""
+        index = json.loads((self.layout / "index.json").read_text(encoding="utf-8"))
+        return self.blob(index["manifests"][0]["digest"])
+
+    def blob(self, digest: str) -> bytes:
+        """Return a blob of the layout."""
+        return (self.layout / "blobs/sha256" / digest.removeprefix("sha256:")).read_bytes()
+
+
+@contextmanager
+def serving(layout: Path) -> Generator[FaultyRegistry]:
+    """Serve `layout` on a free port until the context ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if registry.down:
+                self.send_error(503)
+            elif "/manifests/" in self.path:
+                registry.requested.append("manifest")
+                self._answer(registry.manifest(), "application/vnd.oci.image.manifest.v1+json")
+            elif "/blobs/" in self.path:
+                digest = self.path.rpartition("/")[2]
+                registry.requested.append(digest)
+                self._answer(registry.blob(digest), "application/octet-stream", digest)
+            else:
+                self._answer(b"{}", "application/json")
+
+        do_HEAD = do_GET  # noqa: N815 - http.server's name
+
+        def _answer(self, body: bytes, media_type: str, digest: str | None = None) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", media_type)
+            self.send_header("Content-Length", str(len(body)))
+            own = f"sha256:{hashlib.sha256(body).hexdigest()}"
+            self.send_header("Docker-Content-Digest", own)
+            self.end_headers()
+            if self.command == "HEAD":
+                return
+            if digest is not None and digest == registry.broken:
+                registry.down = True
+                self.wfile.write(body[: len(body) // 2])
+                self.close_connection = True
+                return
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments: object) -> None:
+            """Keep pytest's output short."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    registry = FaultyRegistry(layout, server.server_port)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield registry
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
