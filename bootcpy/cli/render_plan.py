@@ -54,7 +54,7 @@ def render_plan(plan: InstallPlan) -> str:
 def _fate(plan: InstallPlan) -> list[str]:
     if not plan.disk.contents:
         return ["empty"]
-    return [f"holds {', '.join(plan.disk.contents)}", "all of it will be destroyed (--wipe)"]
+    return [f"holds {', '.join(plan.disk.contents)}", "all of it will be destroyed"]
 
 
 def _boot_loader(plan: InstallPlan) -> str:

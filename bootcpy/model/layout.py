@@ -5,7 +5,7 @@ The partitions, their type GUIDs, names, sizes and order are those of bootc
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID, uuid4, uuid5
 
@@ -17,6 +17,10 @@ from bootcpy.model.size import GIB, MIB, align_down, format_size
 ALIGNMENT = MIB
 # The backup GPT: 128 entries of 128 bytes and a header, whatever the sector size.
 _BACKUP_TABLE_BYTES = MIB
+
+# The root partition's name until the installation is complete. Whoever finds it knows that
+# nothing on the disk is worth keeping: it was empty, or wiped on request, just before.
+UNFINISHED_NAME = "unfinished-install"
 
 BIOS_BOOT_SIZE_BYTES = 1 * MIB
 ESP_SIZE_BYTES = 512 * MIB  # as bootc: EFIPN_SIZE_MB
@@ -121,6 +125,13 @@ class DiskLayout:
     def root(self) -> Partition:
         """The root partition, which every layout has."""
         return next(p for p in self.partitions if p.role is Role.ROOT)
+
+    def unfinished(self) -> "DiskLayout":
+        """Return the layout as it stands on the disk until the installation is complete."""
+        partitions = tuple(
+            replace(p, name=UNFINISHED_NAME) if p.role is Role.ROOT else p for p in self.partitions
+        )
+        return replace(self, partitions=partitions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

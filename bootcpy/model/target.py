@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from bootcpy.errors import TargetError
 from bootcpy.model.layout import DiskFacts
 
+# What a disk holds, in words, when an installation onto it was interrupted.
+UNFINISHED = "an unfinished installation"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetState:
@@ -19,6 +22,11 @@ class TargetState:
     runs_host: bool = False  # the host's root file system is on it
     busy: bool = False  # somebody has it open exclusively
     available_bytes: int | None = None  # of a disk file: allocated to it or free below it
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody uses the disk, which forbids even looking at what is on it."""
+        return bool(self.runs_host or self.mounts or self.swaps or self.holders or self.busy)
 
 
 def require_usable(state: TargetState, *, wipe: bool) -> None:
@@ -62,7 +70,7 @@ def require_usable(state: TargetState, *, wipe: bool) -> None:
         raise TargetError(f"{path} is read-only", hint="`blockdev --setrw`, or another disk")
     if state.disk.size_bytes == 0:
         raise TargetError(f"{path} has no medium: its size is 0", hint="choose another disk")
-    if state.disk.contents and not wipe:
+    if state.disk.contents not in {(), (UNFINISHED,)} and not wipe:
         raise TargetError(
             f"{path} is not empty: it has {', '.join(state.disk.contents)}",
             hint="add --wipe to destroy everything on it",

@@ -15,12 +15,14 @@ import struct
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bootcpy.errors import TargetError, ToolFailedError
-from bootcpy.model.layout import DiskFacts, DiskLayout, Partition
+from bootcpy.model.layout import UNFINISHED_NAME, DiskFacts, DiskLayout, Partition
 from bootcpy.model.size import format_size
-from bootcpy.model.target import TargetState
+from bootcpy.model.target import UNFINISHED, TargetState
 from bootcpy.system import gpt
 from bootcpy.system.loop import device_node
 from bootcpy.system.mount import Mount, read_mounts
@@ -64,14 +66,13 @@ def read_disk(path: Path) -> TargetState:
     size_bytes = _read_int(sysfs / "size") * _SECTOR_BYTES
     family = _descendants(sysfs)
     mounts = _mounts_of(family)
-    return TargetState(
+    state = TargetState(
         disk=DiskFacts(
             path=str(path),
             size_bytes=size_bytes,
             sector_bytes=_read_int(disk / "queue/logical_block_size") or _SECTOR_BYTES,
             model=_property(sysfs, "ID_MODEL") or _read_text(disk / "device/model"),
             serial=_property(sysfs, "ID_SERIAL_SHORT") or _read_text(disk / "device/serial"),
-            contents=read_contents(path) if size_bytes else (),
         ),
         parent=parent,
         read_only=_read_int(sysfs / "ro") == 1,
@@ -81,6 +82,7 @@ def read_disk(path: Path) -> TargetState:
         runs_host=any(m.mount_point in _HOST_ROOTS for m in mounts),
         busy=_is_busy(path),
     )
+    return _with_contents(state)
 
 
 def read_disk_file(path: Path) -> TargetState:
@@ -104,19 +106,32 @@ def read_disk_file(path: Path) -> TargetState:
         )
     path = path.resolve()
     below = os.statvfs(path)
-    return TargetState(
+    state = TargetState(
         disk=DiskFacts(
             path=str(path),
             size_bytes=status.st_size,
             model="disk file",
             via_loopback=True,
-            contents=read_contents(path) if status.st_size else (),
         ),
         holders=tuple(f"{name} (loop device)" for name in _loops_on(status)),
         read_only=not os.access(path, os.W_OK),
         busy=_is_locked(path),
         available_bytes=below.f_bavail * below.f_frsize + status.st_blocks * _SECTOR_BYTES,
     )
+    return _with_contents(state)
+
+
+def _with_contents(state: TargetState) -> TargetState:
+    if state.in_use or state.disk.size_bytes == 0:
+        return state
+    try:
+        contents = read_contents(Path(state.disk.path))
+    except ToolFailedError as e:
+        raise TargetError(
+            f"cannot read {state.disk.path}: {e.message}",
+            hint="see the kernel's messages (`dmesg`), or choose another disk",
+        ) from e
+    return replace(state, disk=replace(state.disk, contents=contents))
 
 
 def read_contents(disk: Path) -> tuple[str, ...]:
@@ -128,8 +143,11 @@ def read_contents(disk: Path) -> tuple[str, ...]:
         if words not in contents:
             contents.append(words)
     if any("partition table" in words for words in contents):
+        table = _read_table(disk)
+        if any(p.get("name") == UNFINISHED_NAME for p in table.get("partitions", [])):
+            return (UNFINISHED,)
         contents = [words for words in contents if "partition table" not in words]
-        contents.insert(0, _describe_table(disk))
+        contents.insert(0, _describe_table(table))
     return tuple(contents)
 
 
@@ -142,12 +160,15 @@ def describe_signature(signature: Mapping[str, str | None]) -> str:
     return f"{kind} data" + (f" labelled {label!r}" if label else "")
 
 
-def _describe_table(disk: Path) -> str:
+def _read_table(disk: Path) -> dict[str, Any]:
     try:
-        table = gpt.read(disk)
+        return gpt.read(disk) or {}
     except ToolFailedError:
-        table = None
-    if table is None:
+        return {}
+
+
+def _describe_table(table: Mapping[str, Any]) -> str:
+    if "label" not in table:
         return "a damaged partition table"
     sector_bytes = table.get("sectorsize", _SECTOR_BYTES)
     partitions = [
@@ -303,8 +324,8 @@ def locked(disk: Path) -> Generator[None]:
 def partition_nodes(disk: Path, layout: DiskLayout, *, nodes: Path) -> dict[int, Path] | None:
     """Make the kernel read the new table, and return a node for each partition by number.
 
-    None if this kernel gives no partitions of this device (no parser for the table, or a
-    loop device that is not scanned). Nodes that /dev lacks are made in `nodes`.
+    None if the kernel gives this device no partitions, as a loop device that is not
+    scanned. Nodes that /dev lacks are made in `nodes`.
 
     Raises:
         TargetError: the kernel cannot re-read the table, or a partition does not appear.
@@ -312,6 +333,9 @@ def partition_nodes(disk: Path, layout: DiskLayout, *, nodes: Path) -> dict[int,
     if not _reread(disk):
         return None
     sysfs = (_SYS / "dev/block" / _number(disk.stat().st_rdev)).resolve()
+    if not any(sysfs.glob("*/partition")):
+        # A kernel without a parser for GPT still takes partitions it is told of (BLKPG).
+        run("partx", "--add", disk, ok=(0, 1))
     if not any(sysfs.glob("*/partition")):
         return None
     return {p.number: _await_partition(sysfs, p, nodes=nodes) for p in layout.partitions}

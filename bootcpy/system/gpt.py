@@ -65,6 +65,11 @@ def _cannot_write(disk: Path, cause: Exception) -> TargetError:
     return TargetError(f"cannot write a partition table to {disk}: {cause}")
 
 
+def rename(disk: Path, number: int, name: str) -> None:
+    """Give the partition `number` of `disk` another name; the kernel is not told."""
+    run("sfdisk", "--no-tell-kernel", "--part-label", disk, str(number), name)
+
+
 def read(disk: Path) -> dict[str, Any] | None:
     """Return the partition table of `disk` as `sfdisk --json` describes it, None without one.
 

@@ -196,6 +196,14 @@ def _execute(plan: InstallPlan, image: skopeo.OpenedImage, progress: Progress) -
             stack.enter_context(block.locked(disk))
         with progress.step(f"Partitioning {disk}"):
             _write_table(disk, plan)
+        _fill(disk, plan, image, progress)
+        gpt.rename(disk, plan.layout.root.number, plan.layout.root.name)
+    progress.note("Installation complete!")
+
+
+def _fill(disk: Path, plan: InstallPlan, image: skopeo.OpenedImage, progress: Progress) -> None:
+    """Make the file systems of a partitioned disk, fill them and bring them to rest."""
+    with ExitStack() as stack:
         devices = _partition_devices(disk, plan, stack)
         with progress.step(f"Making file systems: FAT32 and {plan.filesystem}"):
             _make_filesystems(devices, plan)
@@ -209,13 +217,12 @@ def _execute(plan: InstallPlan, image: skopeo.OpenedImage, progress: Progress) -
         with progress.step("Finishing: trimming and writing out"):
             filesystem.finish(target.root)
             stack.close()
-    progress.note("Installation complete!")
 
 
 def _write_table(disk: Path, plan: InstallPlan) -> None:
-    if plan.wipe:
+    if plan.disk.contents:
         wipe(disk, plan.disk.size_bytes)
-    gpt.write(disk, plan.layout)
+    gpt.write(disk, plan.layout.unfinished())
     clear_edges(disk, [(p.start_bytes, p.end_bytes) for p in plan.layout.partitions])
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 
 from bootcpy.errors import TargetError
 from bootcpy.model.layout import (
+    UNFINISHED_NAME,
     DiskFacts,
     DiskLayout,
     Filesystem,
@@ -186,3 +188,10 @@ def test_find_returns_the_partition_of_a_role() -> None:
     layout = plan(machine="aarch64")
     assert layout.find(Role.ESP) == layout.partitions[0]
     assert layout.find(Role.BIOS_BOOT) is None
+
+
+def test_unfinished_differs_in_the_name_of_root_alone() -> None:
+    layout = plan()
+    *firmware, root = layout.unfinished().partitions
+    assert tuple(firmware) == layout.partitions[:-1]
+    assert root == replace(layout.root, name=UNFINISHED_NAME)

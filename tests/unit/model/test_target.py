@@ -3,7 +3,7 @@ import pytest
 from bootcpy.errors import TargetError
 from bootcpy.model.layout import DiskFacts
 from bootcpy.model.size import GIB
-from bootcpy.model.target import TargetState, require_usable
+from bootcpy.model.target import UNFINISHED, TargetState, require_usable
 
 EMPTY = DiskFacts(path="/dev/vdb", size_bytes=10 * GIB)
 FULL = DiskFacts(path="/dev/vdb", size_bytes=10 * GIB, contents=("ext4 data labelled 'x'", "more"))
@@ -78,6 +78,11 @@ def test_require_usable_names_what_would_be_destroyed() -> None:
         require_usable(TargetState(disk=FULL), wipe=False)
     assert caught.value.message == "/dev/vdb is not empty: it has ext4 data labelled 'x', more"
     assert "--wipe" in (caught.value.hint or "")
+
+
+def test_require_usable_lets_an_unfinished_installation_be_repeated() -> None:
+    disk = DiskFacts(path="/dev/vdb", size_bytes=10 * GIB, contents=(UNFINISHED,))
+    require_usable(TargetState(disk=disk), wipe=False)
 
 
 def test_require_usable_obeys_wipe() -> None:

@@ -1,0 +1,124 @@
+"""Disks for tests: files, loop devices on them, and the program run on those."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from bootcpy.model.size import GIB, MIB
+from tests.layers import Member, bootable_tree, directory, file
+from tests.system.oci_images import LayerBlob
+
+DISK_BYTES = 2 * GIB
+_EDGE_BYTES = 2 * MIB
+
+
+def tool(*argv: str | Path, stdin: str = "") -> str:
+    """Run a program that must succeed and return what it printed."""
+    words = [str(word) for word in argv]
+    done = subprocess.run(words, input=stdin, text=True, check=True, stdout=subprocess.PIPE)
+    return done.stdout
+
+
+def install_argv(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "bootcpy", "install", "to-disk", *map(str, words)]
+
+
+def install(
+    *words: str | Path, env: Mapping[str, str] | None = None, prefix: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run `install to-disk`; `prefix` is a command to run it under."""
+    return subprocess.run(
+        [*prefix, *install_argv(*words)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def new_disk_file(path: Path, size_bytes: int = DISK_BYTES) -> Path:
+    """Make a sparse file, empty as a new disk."""
+    with path.open("wb") as new:
+        new.truncate(size_bytes)
+    return path
+
+
+@contextmanager
+def attached(backing: Path, *options: str) -> Generator[Path]:
+    """Attach a file to a loop device of the test's own, and detach exactly that one."""
+    device = tool("losetup", "--show", "--find", *options, backing).strip()
+    try:
+        yield Path(device)
+    finally:
+        tool("losetup", "--detach", device)
+
+
+@contextmanager
+def with_partition(backing: Path) -> Generator[tuple[Path, Path]]:
+    """Attach a file with one partition, which the kernel knows; yield disk and partition."""
+    tool("sfdisk", "-q", backing, stdin="label: gpt\nsize=1GiB, name=data\n")
+    with attached(backing, "--partscan") as disk:
+        tool("partx", "--update", disk)  # for kernels without a parser of their own
+        yield disk, Path(f"{disk}p1")
+
+
+@contextmanager
+def mounted(device: Path, target: Path) -> Generator[Path]:
+    target.mkdir(exist_ok=True)
+    tool("mount", device, target)
+    try:
+        yield target
+    finally:
+        tool("umount", target)
+
+
+def fingerprint(disk: Path) -> tuple[bytes, bytes]:
+    """Return both ends of a disk: every write that the refusals must prevent begins there."""
+    with disk.open("rb") as opened:
+        start = opened.read(_EDGE_BYTES)
+        opened.seek(-_EDGE_BYTES, os.SEEK_END)
+        return start, opened.read()
+
+
+def leftovers() -> tuple[str, ...]:
+    """Return the loop devices in use and what is mounted here, to compare before and after."""
+    loops = tool("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE")
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    return (*sorted(loops.splitlines()), *sorted(mounts.splitlines()))
+
+
+def small_system() -> LayerBlob:
+    """Return the one layer of an image that deploys; its kernel boots nothing."""
+    return LayerBlob.of(*_small_system())
+
+
+def _small_system() -> Generator[Member]:
+    yield from bootable_tree()
+    yield directory("usr/lib")
+    yield file("usr/lib/os-release", b'ID=test\nNAME="Test"\nVERSION_ID=1\nPRETTY_NAME="Test 1"\n')
+    yield directory("usr/lib/modules")
+    yield directory("usr/lib/modules/6.1.0-test")
+    yield file("usr/lib/modules/6.1.0-test/vmlinuz", b"not really a kernel")
+    yield file("usr/lib/modules/6.1.0-test/initramfs.img", _initramfs())
+    yield directory("usr/lib/ostree")
+    yield file("usr/lib/ostree/prepare-root.conf", b"[sysroot]\nreadonly = true\n")
+    yield directory("usr/lib/bootc")
+    yield directory("usr/lib/bootc/kargs.d")
+    yield file("usr/lib/bootc/kargs.d/10-image.toml", b'kargs = ["image=1"]\n')
+    yield directory("sysroot")
+
+
+def _initramfs() -> bytes:
+    """Return a cpio archive with nothing but ostree's program in it, by name."""
+    name = "usr/lib/ostree/ostree-prepare-root"
+    return _cpio_entry(name, mode=0o100755) + _cpio_entry("TRAILER!!!", mode=0)
+
+
+def _cpio_entry(name: str, *, mode: int) -> bytes:
+    encoded = name.encode() + b"\0"
+    fields = (0, mode, 0, 0, 1, 0, 0, 0, 0, 0, 0, len(encoded), 0)
+    entry = b"070701" + "".join(f"{field:08x}" for field in fields).encode() + encoded
+    return entry + bytes(-len(entry) % 4)
