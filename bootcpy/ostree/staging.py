@@ -7,8 +7,8 @@ from pathlib import Path
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, DeploymentError, NoSpaceError
 from bootcpy.model.boot_state import Deployment, ImageRecord
-from bootcpy.model.image import SignedImageReference
 from bootcpy.model.cmdline import split_kargs
+from bootcpy.model.image import SignedImageReference
 from bootcpy.model.size import format_size
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.booted import open_sysroot
