@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PAGES = ("CONTRIBUTING.md", "README.md", "docs/tutorial.md", "docs/on-disk-layout.md")
 GUIDES = ("CONTRIBUTING.md", "AGENTS.md", "README.md")
 
 
@@ -18,10 +19,18 @@ def test_a_named_path_exists(guide: str) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("guide", ["CONTRIBUTING.md", "README.md"])
-def test_a_relative_link_leads_somewhere(guide: str) -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / guide).read_text(encoding="utf-8"))
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES)
+def test_a_relative_link_leads_somewhere(page: str) -> None:
+    path = ROOT / page
+    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_tutorial_shows_the_example_as_it_is() -> None:
+    shown = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
+    example = (ROOT / "images/examples/hello/Containerfile").read_text(encoding="utf-8")
+    lines = [line for line in example.splitlines() if line and not line.startswith("#")]
+    assert "".join(f"    {line}\n" for line in lines) in shown
 
 
 def test_every_session_is_in_the_table() -> None:
