@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import random
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -97,6 +98,11 @@ def names(archive: bytes) -> list[str]:
 
 def sha256(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def noise(seed: int, size: int) -> bytes:
+    """Return bytes that do not compress, always the same ones for a seed."""
+    return random.Random(seed).randbytes(size)  # noqa: S311 - repeatable, not secret
 
 
 def compressed(archive: bytes) -> bytes:

@@ -14,6 +14,9 @@ _ALWAYS_KEPT = frozenset({"usr", "etc", "var"})
 # Files that podman's storage wrote back as links into the repository inside the image.
 REPO_PREFIX = "sysroot/ostree/repo/"
 
+# Trees are walked recursively; real ones are not half as deep.
+DEEPEST = 200
+
 WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = ".wh..wh..opq"
 
@@ -36,7 +39,7 @@ def normalise(raw: str) -> str:
     """Return `raw` relative and without empty or `.` components; the root is empty.
 
     Raises:
-        ImageContentError: it has a `..` component or is not UTF-8.
+        ImageContentError: it has a `..` component, too many components, or is not UTF-8.
     """
     parts = [part for part in raw.split("/") if part not in {"", "."}]
     if ".." in parts:
@@ -44,16 +47,31 @@ def normalise(raw: str) -> str:
             f"the layer has a member whose path leaves the tree: {raw!r}",
             hint="the image is malformed or hostile; do not use it",
         )
+    if len(parts) > DEEPEST:
+        raise ImageContentError(
+            f"the layer has a member deeper than {DEEPEST} directories: {raw[:80]!r}...",
+            hint="the image is malformed or hostile; do not use it",
+        )
     path = "/".join(parts)
-    if not path.isprintable():
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            raise ImageContentError(
-                f"the layer has a member whose name is not UTF-8: {raw!r}",
-                hint="rename the file in the image; ostree stores UTF-8 names only",
-            ) from None
+    require_utf8(path, "member whose name")
     return path
+
+
+def require_utf8(text: str, what: str) -> None:
+    """Refuse text that ostree cannot store; `what` it is stands in the message.
+
+    Raises:
+        ImageContentError: `text` holds bytes that were not UTF-8.
+    """
+    if text.isprintable():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ImageContentError(
+            f"the layer has a {what} is not UTF-8: {text!r}",
+            hint="rename the file in the image; ostree stores UTF-8 names only",
+        ) from None
 
 
 def map_path(raw: str, *, allow_nonusr: bool) -> Kept | Dropped:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.layer_units import ScannedDirectory
-from bootcpy.model.tar_filter import API_DIRECTORIES
+from bootcpy.model.tar_filter import API_DIRECTORIES, DEEPEST, require_utf8
 
 _OPAQUE = "trusted.overlay.opaque"
 _OVERLAY = "trusted.overlay."
@@ -34,8 +34,13 @@ def scan_layer(root: Path) -> ScannedDirectory:
             for entry in entries:
                 path = f"{directory.path}/{entry.name}" if directory.path else entry.name
                 if not entry.name.isascii():
-                    _require_utf8(path)
+                    require_utf8(path, "member whose name")
                 if entry.is_dir(follow_symlinks=False):
+                    if path.count("/") >= DEEPEST:
+                        raise ImageContentError(
+                            f"the layer has directories deeper than {DEEPEST}: {path[:80]!r}...",
+                            hint="the image is malformed or hostile; do not use it",
+                        )
                     child = ScannedDirectory(path)
                     _read_marks(child, entry.path)
                     directory.dirs.append(child)
@@ -71,13 +76,3 @@ def _read_marks(directory: ScannedDirectory, place: str) -> None:
             directory.opaque = True
         elif name not in _HINTS:
             raise ForeignLayerError(f"{place} has the attribute {name}")
-
-
-def _require_utf8(path: str) -> None:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise ImageContentError(
-            f"the layer has a member whose name is not UTF-8: {path!r}",
-            hint="rename the file in the image; ostree stores UTF-8 names only",
-        ) from None

@@ -23,6 +23,7 @@ from bootcpy.model.tar_filter import (
     map_path,
     normalise,
     parents,
+    require_utf8,
 )
 from bootcpy.system.layer_tar import BUFFER_BYTES, ByteCounter, decompressed, members, opened_tar
 
@@ -112,8 +113,7 @@ class _Filter:
         if member.isdir():
             self._directory(member, mapped.path)
         elif member.islnk():
-            self._ensure_parents(member, mapped.path)
-            self.summary.links[mapped.path] = map_link_target(member.linkname)
+            self._link(member, mapped.path, map_link_target(member.linkname))
         elif member.isreg() or member.issym():
             self._file(member, mapped.path, tar)
         else:
@@ -124,6 +124,7 @@ class _Filter:
 
     def _directory(self, member: tarfile.TarInfo, path: str) -> None:
         self._ensure_parents(member, path)
+        self._require_no_file(path)
         self._directories.add(path)
         self.summary.implicit.discard(path)
         self._shards.directory(_header(member, f"./{path}"))
@@ -131,6 +132,7 @@ class _Filter:
     def _ensure_parents(self, member: tarfile.TarInfo, path: str) -> None:
         for parent in parents(path):
             if parent not in self._directories:
+                self._require_no_file(parent)
                 made = tarfile.TarInfo(f"./{parent}")
                 made.type, made.mode = tarfile.DIRTYPE, _IMPLICIT_MODE
                 made.uid, made.gid = member.uid, member.gid
@@ -138,8 +140,25 @@ class _Filter:
                 self.summary.implicit.add(parent)
                 self._shards.directory(_header(made, made.name))
 
+    def _require_no_file(self, path: str) -> None:
+        if hash(path) in self._files or path in self.summary.links:
+            raise _two_kinds(path)
+
+    def _require_no_directory(self, path: str) -> None:
+        if path in self._directories:
+            raise _two_kinds(path)
+
+    def _link(self, member: tarfile.TarInfo, path: str, target: str) -> None:
+        self._ensure_parents(member, path)
+        self._require_no_directory(path)
+        self.summary.links.pop(path, None)  # links are resolved in the order they came in last
+        self.summary.links[path] = target
+
     def _file(self, member: tarfile.TarInfo, path: str, tar: tarfile.TarFile) -> None:
         self._ensure_parents(member, path)
+        self._require_no_directory(path)
+        if member.issym():
+            require_utf8(member.linkname, "symbolic link whose target")
         self.summary.links.pop(path, None)  # the last member of a name counts
         self._files.add(hash(path))
         out = self._shards.of(path)
@@ -160,8 +179,11 @@ class _Filter:
 
     def require_link_targets(self) -> None:
         """Refuse hard links to anything but a file of the same layer."""
+        resolved: set[str] = set()  # a link may point to a link before it
         for path, target in self.summary.links.items():
-            if hash(target) not in self._files:
+            if hash(target) in self._files or target in resolved:
+                resolved.add(path)
+            else:
                 raise ImageContentError(
                     f"the layer's hard link {path!r} points to {target!r}, which the layer lacks",
                     hint="the image is malformed or hostile; do not use it",
@@ -186,10 +208,17 @@ class _Filter:
                 path = normalise(member.name)
                 mapped = map_path(path, allow_nonusr=True)
                 if not isinstance(mapped, Dropped):
-                    self._ensure_parents(member, mapped.path)
-                    self.summary.links[mapped.path] = stashed
+                    self._link(member, mapped.path, stashed)
             return True
         return False
+
+
+def _two_kinds(path: str) -> ImageContentError:
+    what = f"{path!r} is a directory and" if path else "the root is"
+    return ImageContentError(
+        f"the layer contradicts itself: {what} something else as well",
+        hint="the image is malformed or hostile; do not use it",
+    )
 
 
 def _kind(member: tarfile.TarInfo) -> str:

@@ -11,14 +11,24 @@ import tarfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import IO, Final
+from typing import IO, Final, Self
 
 from bootcpy.errors import ImageContentError
+from bootcpy.model.size import MIB
 from bootcpy.system.run import spawn
 
 BUFFER_BYTES: Final = 1 << 20
 _DECOMPRESSORS: Final = {b"\x1f\x8b": ("gzip", "-dc"), b"\x28\xb5": ("zstd", "-dcq")}
 _MAGIC_BYTES: Final = 2
+# A name or a PAX header is read into memory whole; no real one comes near this.
+_LARGEST_HEADER: Final = 8 * MIB
+_HEADER_TYPES: Final = frozenset({
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+})
 # What tarfile lets escape from its parsing of hostile headers.
 _MALFORMED: Final = (tarfile.TarError, ValueError, OverflowError, LookupError, EOFError)
 
@@ -160,6 +170,17 @@ def _open(source: HashedReader) -> tarfile.TarFile:
         raise ImageContentError(f"the layer is not a valid tar archive: {e}") from e
 
 
+class _BoundedInfo(tarfile.TarInfo):
+    """A header that is refused when reading it would use up the memory, or never end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.size < 0 or (found.type in _HEADER_TYPES and found.size > _LARGEST_HEADER):
+            raise tarfile.ReadError(f"a header claims to have {found.size} bytes")
+        return found
+
+
 def _open_stream(source: io.RawIOBase | io.BytesIO) -> tarfile.TarFile:
     return tarfile.open(
         fileobj=source,
@@ -167,6 +188,7 @@ def _open_stream(source: io.RawIOBase | io.BytesIO) -> tarfile.TarFile:
         bufsize=BUFFER_BYTES,
         encoding="utf-8",
         errors="surrogateescape",
+        tarinfo=_BoundedInfo,
     )
 
 
