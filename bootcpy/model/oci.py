@@ -63,7 +63,7 @@ class Manifest:
                 layers=tuple(_descriptor(layer) for layer in raw["layers"]),
                 annotations=dict(raw.get("annotations") or {}),
             )
-        except (ValueError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise ImageContentError(f"the image's manifest is malformed: {e!r}") from e
         if not manifest.layers:
             raise ImageContentError("the image has no layers")
