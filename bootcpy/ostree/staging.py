@@ -111,10 +111,8 @@ def require_boot_room(tree: CommitTree, used_by: Sequence[OSTree.Deployment]) ->
     kept = {f"{each.get_osname()}-{each.get_bootcsum()}" for each in used_by}
     removable = sum(
         file.stat().st_size
-        for directory in (_BOOT / "ostree").glob("*-*")
-        if directory.name not in kept
-        for file in directory.iterdir()
-        if file.is_file()
+        for file in (_BOOT / "ostree").glob("*-*/*")
+        if file.parent.name not in kept and file.is_file()
     )
     available = found.f_bavail * found.f_frsize + removable
     if needed > available:

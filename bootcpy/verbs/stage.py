@@ -12,6 +12,7 @@ from bootcpy.ostree import gc, staging
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.booted import open_sysroot
 from bootcpy.ostree.commit_tree import CommitTree, boot_facts_of, read_kargs_d
+from bootcpy.ostree.etc_check import require_mergeable_etc
 from bootcpy.ostree.repo import explained
 from bootcpy.ostree.sysroot import supports_composefs
 from bootcpy.system import environment, notice, systemd
@@ -44,6 +45,7 @@ def stage_commit(
 
     Raises:
         ImageContentError: the commit cannot boot here.
+        DeploymentError: changes in /etc cannot be merged into the image's.
         ConfigurationError: a kargs.d file is malformed.
         NoSpaceError: there is no room in /boot or for the deployment.
     """
@@ -52,6 +54,7 @@ def stage_commit(
     require_bootable_tree(boot_facts_of(tree), composefs_supported=supports_composefs())
     kept = _kept_deployments(system)
     staging.require_boot_room(tree, kept)
+    require_mergeable_etc(system.sysroot, commit)
     kargs = _kargs(system, tree)
     steps.done("merging")
     with system.progress.step("Deploying"):

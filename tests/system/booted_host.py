@@ -99,14 +99,18 @@ class BootedHost:
 
     def reboot(self) -> None:
         """Shut down, which finalizes what is staged, and boot what is first then."""
+        assert self.finalize() == 0
+        self.boot()
+
+    def finalize(self) -> int:
+        """Do what ostree-finalize-staged.service does at shutdown, and return its status."""
         # A process namespace: libostree looks at what process 1 has mounted, and it must be ours.
         own_processes = ["unshare", "--pid", "--fork", "--mount-proc"]
-        subprocess.run(
+        return subprocess.run(
             self.command(*own_processes, "ostree", "admin", "finalize-staged"),
             env=self.environment(),
-            check=True,
-        )
-        self.boot()
+            check=False,
+        ).returncode
 
     def kargs(self) -> list[str]:
         """Return the kernel arguments of the first of the boot order; `ostree=` is the last."""

@@ -23,7 +23,11 @@ def newc(*names: str) -> bytes:
     return archive
 
 
-BASE: dict[str, str | bytes] = {
+# What a name is: the content of a file, or (target,) of a symbolic link.
+Node = str | bytes | tuple[str]
+Files = Mapping[str, Node]
+
+BASE: dict[str, Node] = {
     f"{KERNEL}/vmlinuz": "kernel",
     f"{KERNEL}/initramfs.img": newc("usr/lib/ostree/ostree-prepare-root"),
     "usr/lib/os-release": "ID=test\nPRETTY_NAME=Test\n",
@@ -36,8 +40,6 @@ BASE: dict[str, str | bytes] = {
     "var/": b"",
 }
 
-Files = Mapping[str, str | bytes]
-
 
 def _layer(files: Files) -> bytes:
     """Return the tar of `files`; a name that ends in a slash is a directory."""
@@ -45,6 +47,10 @@ def _layer(files: Files) -> bytes:
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name.rstrip("/"))
+            if isinstance(content, tuple):
+                member.type, (member.linkname,) = tarfile.SYMTYPE, content
+                tar.addfile(member)
+                continue
             body = content.encode() if isinstance(content, str) else content
             if name.endswith("/"):
                 member.type, member.mode = tarfile.DIRTYPE, 0o755

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -15,7 +16,7 @@ from bootcpy.ostree import importer, sysroot
 from bootcpy.system import skopeo
 from tests.system.booted_host import BootedHost
 from tests.system.faulty_registry import FaultyRegistry, serving
-from tests.system.oci_layout import BASE, KERNEL, write_image
+from tests.system.oci_layout import BASE, KERNEL, Node, write_image
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
@@ -68,6 +69,7 @@ def _refused(host: BootedHost, *words: str) -> str:
     finished = host.bootc(*words)
     assert finished.returncode == 1, finished.stdout
     assert _without_updates(host.status()) == before
+    assert "error: " in finished.stderr, finished.stderr
     message, *_ = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
     return message.removeprefix("error: ")
 
@@ -367,6 +369,61 @@ def test_upgrade_refuses_what_cannot_boot_here(
 ) -> None:
     write_image(layout, layers, **rest)
     assert message in _refused(host, "upgrade")
+
+
+_ETC_CASES: dict[str, tuple[dict[str, Node], dict[str, Node], str]] = {
+    "changed file, directory": ({"etc/x": "1"}, {"etc/x/y": "1"}, "echo 2 >x"),
+    "unchanged file, directory": ({"etc/x": "1"}, {"etc/x/y": "1"}, "touch x"),
+    "added file, directory": ({}, {"etc/x/y": "1"}, "echo 2 >x"),
+    "file with another mode": ({"etc/x": "1"}, {"etc/x/y": "1"}, "chmod 600 x"),
+    "file with another owner": ({"etc/x": "1"}, {"etc/x/y": "1"}, "chown 1 x"),
+    "removed file, directory": ({"etc/x": "1"}, {"etc/x/y": "1"}, "rm x"),
+    "added file in a directory, file": ({"etc/x/y": "1"}, {"etc/x": "1"}, "echo 2 >x/z"),
+    "removed file in a directory, file": (
+        {"etc/x/y": "1", "etc/x/z": "1"},
+        {"etc/x": "1"},
+        "rm x/y",
+    ),
+    "unchanged directory, file": ({"etc/x/y": "1"}, {"etc/x": "1"}, "chmod 700 x"),
+    "added directory, file": ({}, {"etc/x": "1"}, "mkdir x; echo 2 >x/y"),
+    "removed directory, file": ({"etc/x/y": "1"}, {"etc/x": "1"}, "rm -r x"),
+    "link for a directory": ({"etc/x/y": "1"}, {"etc/x/y": "2"}, "rm -r x; ln -s shipped x"),
+    "removed link, shipped again": ({"etc/x": ("shipped",)}, {"etc/x": ("shipped",)}, "rm x"),
+    "changed link, directory": ({"etc/x": ("shipped",)}, {"etc/x/y": "1"}, "ln -sfn q x"),
+    "pipe": ({}, {}, "mkfifo x"),
+    "pipe, directory": ({}, {"etc/x/y": "1"}, "mkfifo x"),
+    "deep": ({"etc/x/y/z": "1"}, {"etc/x": "1"}, "echo 2 >x/y/new"),
+    "in an added directory": ({}, {"etc/x/a/b": "1"}, "mkdir x; echo 2 >x/a"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "change"), _ETC_CASES.values(), ids=_ETC_CASES.keys())
+def test_upgrade_foresees_what_the_merge_of_etc_will_do(
+    host: BootedHost, layout: Path, old: dict[str, Node], new: dict[str, Node], change: str
+) -> None:
+    write_image(layout, [BASE | old], version="2")
+    _bootc(host, "upgrade")
+    host.reboot()
+    second = _digests(host)["booted"]
+    third = write_image(layout, [BASE | new], version="3")
+    _bootc(host, "upgrade")
+    deployments = host.root / "ostree/deploy/default/deploy"
+    checksum = host.status()["status"]["booted"]["ostree"]["checksum"]
+    subprocess.run(["sh", "-c", change], cwd=deployments / f"{checksum}.0/etc", check=True)
+    # The change came after the check, so libostree shows what it makes of it.
+    merged = host.finalize() == 0
+    host.boot()
+    if merged:
+        assert _digests(host)["booted"] == third
+    else:
+        assert _digests(host) == {"staged": None, "booted": second, "rollback": ANY}
+        assert "changes in /etc cannot be carried over" in _refused(host, "upgrade")
+        return
+    # What merged must not be foreseen as a conflict: the same again from the rollback.
+    host.bootc("rollback")
+    host.reboot()
+    finished = host.bootc("upgrade")
+    assert finished.returncode == 0, finished.stderr
 
 
 def test_upgrade_refuses_a_missing_image(host: BootedHost, layout: Path) -> None:

@@ -1,0 +1,72 @@
+"""Whether the changes made to /etc can be carried over to another image's /etc.
+
+libostree does that at shutdown, and gives the whole update up at the first thing it cannot
+merge, when nobody is there to read why. These are its rules (ostree-sysroot-deploy.c,
+`merge_configuration_from`; tried against 2025.2), applied while somebody is.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+
+class Kind(StrEnum):
+    """What a path is, without following links."""
+
+    DIRECTORY = "directory"
+    FILE = "file"
+    LINK = "symbolic link"
+    SPECIAL = "special file"  # a socket, pipe or device; never carried over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """What libostree compares; `content` is a digest, or a link's target."""
+
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    content: str = ""
+
+
+def find_conflicts(
+    shipped: Mapping[str, Node], current: Mapping[str, Node], incoming: Mapping[str, Kind]
+) -> tuple[str, ...]:
+    """Return what cannot be merged, a clause for each path; empty if everything can.
+
+    The keys are paths relative to /etc. `shipped` is the running image's /etc, `current`
+    what became of it, `incoming` the new image's.
+    """
+    found: dict[str, str] = {}
+    for path in sorted(shipped.keys() | current.keys()):
+        if not _differs(shipped.get(path), current.get(path)):
+            continue
+        node = current.get(path)
+        clashes = node is not None and node.kind is not Kind.DIRECTORY
+        if node is not None and clashes and incoming.get(path) is Kind.DIRECTORY:
+            found[path] = f"/etc/{path} is a {node.kind} here and a directory in the image"
+        for parent in _parents(path):
+            kept = _is_directory(shipped.get(parent)) and _is_directory(current.get(parent))
+            if kept and incoming.get(parent) is Kind.FILE:
+                found[parent] = (
+                    f"/etc/{parent} is a directory with changes here and a file in the image"
+                )
+    return tuple(found.values())
+
+
+def _differs(shipped: Node | None, current: Node | None) -> bool:
+    """Tell whether a path was added, removed or changed; a directory's mode is no conflict."""
+    if _is_directory(shipped) and _is_directory(current):
+        return False
+    return shipped != current
+
+
+def _is_directory(node: Node | None) -> bool:
+    return node is not None and node.kind is Kind.DIRECTORY
+
+
+def _parents(path: str) -> Iterator[str]:
+    """Yield the directories above `path`, below /etc, outermost last."""
+    return (str(parent) for parent in PurePosixPath(path).parents if parent.name)

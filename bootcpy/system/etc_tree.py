@@ -1,0 +1,50 @@
+"""Reading an /etc from disk, to compare it."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from bootcpy.model.etc_merge import Kind, Node
+
+
+def read_etc(root: Path) -> dict[str, Node]:
+    """Return what is below the directory `root`, by path relative to it.
+
+    A file that vanishes meanwhile is left out.
+    """
+    found: dict[str, Node] = {}
+    for path in _walk(root):
+        try:
+            found[str(path.relative_to(root))] = _node(path)
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _walk(directory: Path) -> Iterator[Path]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            yield Path(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path))
+
+
+def _node(path: Path) -> Node:
+    status = path.lstat()
+    kind, content = Kind.SPECIAL, ""
+    if stat.S_ISDIR(status.st_mode):
+        kind = Kind.DIRECTORY
+    elif stat.S_ISLNK(status.st_mode):
+        kind, content = Kind.LINK, str(path.readlink())
+    elif stat.S_ISREG(status.st_mode):
+        with path.open("rb") as file:
+            kind, content = Kind.FILE, hashlib.file_digest(file, "sha256").hexdigest()
+    return Node(
+        kind=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        content=content,
+    )
