@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +18,16 @@ from bootcpy.system.run import run
 log = logging.getLogger(__name__)
 
 
-def require_bootloader(image_root: Path, choice: Bootloader, machine: str) -> None:
+def require_bootloader(image_root: Path | None, choice: Bootloader, machine: str) -> None:
     """Check that the image unpacked at `image_root` can be installed with `choice`.
 
-    Writes nothing; to be called before anything is written.
+    Writes nothing; to be called before anything is written. Without `image_root`, as long
+    as the image cannot be looked into, all but its files is checked.
 
     Raises:
         UsageError: `choice` does not work with deployments of ostree's kind.
         ImageContentError: the image lacks files of the boot loader.
+        BootcpyError: a program that installs it is missing here.
     """
     match choice:
         case Bootloader.NONE:
@@ -36,8 +39,20 @@ def require_bootloader(image_root: Path, choice: Bootloader, machine: str) -> No
                 hint="use --bootloader grub, or none to bring your own",
             )
         case Bootloader.GRUB:
-            _, grub, _ = esp.loader_files(image_root, machine)
-            esp.vendor_directory(grub.read_bytes())
+            if image_root is not None:
+                _, grub, _ = esp.loader_files(image_root, machine)
+                esp.vendor_directory(grub.read_bytes())
+            _require_program("mcopy", package="mtools")
+            if image_root is not None and has_bios_files(image_root):
+                _require_program("grub-mkimage", package="grub-common")
+
+
+def _require_program(name: str, *, package: str) -> None:
+    if shutil.which(name) is None:
+        raise BootcpyError(
+            f"the program {name}, which installs the boot loader, is not installed",
+            hint=f"install the package {package}, in the image if it installs itself",
+        )
 
 
 def has_bios_files(image_root: Path) -> bool:

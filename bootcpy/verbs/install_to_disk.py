@@ -109,7 +109,7 @@ def planned(
             authorized_keys=keys,
             source_date_epoch=_source_date_epoch(),
         )
-        bootloader.require_bootloader(_OWN_ROOT, plan.deploy.bootloader, machine)
+        bootloader.require_bootloader(_OWN_ROOT if own else None, plan.deploy.bootloader, machine)
         if own is None:
             check_local_image(image, progress)
         if request.run_fetch_check:
