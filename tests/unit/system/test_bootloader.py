@@ -125,11 +125,12 @@ def test_install_replaces_the_firmwares_entries_of_the_partition(
 ) -> None:
     calls = firmware("efibootmgr", stdout=LISTING)
     put_on_disk(tmp_path, generic_image=False)
+    create = "--quiet --create --disk=/dev/vda --part=2 --label=debian"
     assert calls.read_text(encoding="utf-8").splitlines() == [
         "--verbose",
         "--quiet --bootnum=0003 --delete-bootnum",
         "--quiet --bootnum=000B --delete-bootnum",
-        r"--quiet --create --disk=/dev/vda --part=2 --label=debian --loader=\EFI\debian\shimx64.efi",
+        rf"{create} --loader=\EFI\debian\shimx64.efi",
     ]
 
 
