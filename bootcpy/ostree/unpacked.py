@@ -6,7 +6,7 @@ it does whenever podman runs the image. Several children store parts of all laye
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,20 +129,43 @@ def _store_part(repo: OSTree.Repo, tree: Path, part: Cut) -> TreeRef:
         return empty.write()
     if part.extent is Extent.LISTED:
         return _store_listed(repo, source)
-    files_only = part.extent is Extent.FILES
+    nodes = list(part.directory.walk()) if part.extent is Extent.TREE else [part.directory]
+    below = {node.path.removeprefix(part.directory.path).lstrip("/"): node for node in nodes}
+    large = {path: node.large for path, node in below.items() if node.large}
+    mutable = OSTree.MutableTree.new()
+    modifier = _modifier(large, files_only=part.extent is Extent.FILES)
+    repo.write_dfd_to_mtree(_AT_FDCWD, str(source), mutable, modifier, None)
+    stored = write_tree(repo, mutable)
+    if not large:
+        return stored
+    root = Directory.from_ref(RepoTrees(repo), stored)
+    for path, names in large.items():
+        directory = root.find(path)
+        assert directory is not None  # noqa: S101 - the scan found it, so libostree did
+        for name in names:
+            directory.files[name] = store_file(repo, source / path / name)
+    return root.write()
+
+
+def _modifier(large: Mapping[str, list[str]], *, files_only: bool) -> OSTree.RepoCommitModifier:
+    """Return what makes libostree leave out the `large` files, and with `files_only` directories.
+
+    The callback costs more than storing a small file: there is none where it has no task.
+    """
+    skipped = {
+        f"/{path}/{name}".replace("//", "/") for path, names in large.items() for name in names
+    }
 
     def decide(_repo: OSTree.Repo, path: str, found: Gio.FileInfo) -> OSTree.RepoCommitFilterResult:
-        if path != "/" and found.get_file_type() == Gio.FileType.DIRECTORY:
+        directory = files_only and found.get_file_type() == Gio.FileType.DIRECTORY
+        if path in skipped or (directory and path != "/"):
             return OSTree.RepoCommitFilterResult.SKIP
         return OSTree.RepoCommitFilterResult.ALLOW
 
-    # The callback costs more than storing a small file: without it where possible.
-    modifier = OSTree.RepoCommitModifier.new(
-        OSTree.RepoCommitModifierFlags.NONE, decide if files_only else None
+    needed = bool(skipped) or files_only
+    return OSTree.RepoCommitModifier.new(
+        OSTree.RepoCommitModifierFlags.NONE, decide if needed else None
     )
-    mutable = OSTree.MutableTree.new()
-    repo.write_dfd_to_mtree(_AT_FDCWD, str(source), mutable, modifier, None)
-    return write_tree(repo, mutable)
 
 
 def _store_listed(repo: OSTree.Repo, source: Path) -> TreeRef:

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.layer_units import ScannedDirectory
+from bootcpy.model.layer_units import LARGE_FILE_BYTES, ScannedDirectory
 from bootcpy.model.tar_filter import API_DIRECTORIES, DEEPEST, require_utf8
 
 _OPAQUE = "trusted.overlay.opaque"
@@ -56,6 +56,8 @@ def _add_file(directory: ScannedDirectory, entry: os.DirEntry[str], path: str) -
     if stat.S_ISREG(found.st_mode):
         directory.files += 1
         directory.size_bytes += found.st_size
+        if found.st_size >= LARGE_FILE_BYTES:
+            directory.large.append(entry.name)
     elif stat.S_ISLNK(found.st_mode):
         directory.files += 1
     elif stat.S_ISCHR(found.st_mode) and found.st_rdev == _WHITEOUT_DEVICE:
