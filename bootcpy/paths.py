@@ -21,6 +21,7 @@ REBOOT_REQUIRED = Path("/run/reboot-required")
 # Inside an image or a deployment.
 MODULES = Path("usr/lib/modules")
 KARGS_D = Path("usr/lib/bootc/kargs.d")
+BOUND_IMAGES_D = Path("usr/lib/bootc/bound-images.d")
 PREPARE_ROOT_CONF = Path("ostree/prepare-root.conf")  # below etc/ and usr/lib/
 SYSIMAGE_DPKG = Path("usr/lib/sysimage/dpkg")
 GRUB_MENU_GENERATOR = Path("usr/lib/bootc/grub-menu")

@@ -106,7 +106,8 @@ def to_disk(
         ),
     ] = False,
     bound_images: Annotated[
-        BoundImages, typer.Option(help="How to install logically bound images.")
+        BoundImages,
+        typer.Option(help="How to install logically bound images; only skip is supported yet."),
     ] = BoundImages.STORED,
     stateroot: Annotated[
         str | None, typer.Option(help="Name of the state directory; by default `default`.")
@@ -183,6 +184,7 @@ def to_disk(
         stateroot=stateroot,
         bootloader=bootloader,
         bootupd_skip_boot_uuid=bootupd_skip_boot_uuid,
+        skip_bound_images=bound_images is BoundImages.SKIP,
         disable_selinux=disable_selinux,
         seed=seed,
     )

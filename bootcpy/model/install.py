@@ -56,6 +56,7 @@ class InstallRequest:
     stateroot: str | None = None
     bootloader: Bootloader | None = None
     bootupd_skip_boot_uuid: bool = False
+    skip_bound_images: bool = False
     disable_selinux: bool = False
     seed: str | None = None
 
@@ -72,6 +73,7 @@ class SourceImage:
     unpacked_bytes: int
     kargs: tuple[str, ...] | None  # its kargs.d; None if not known before the import
     composefs_required: bool = False
+    bound_images: tuple[str, ...] = ()  # names below bound-images.d
 
 
 def unpacked_size(layers: Iterable[Descriptor]) -> int:
@@ -107,6 +109,12 @@ def plan_install(
     require_usable(state, wipe=request.wipe)
     filesystem = choose_filesystem(request, config)
     require_block_setup(request, config)
+    if image.bound_images and not request.skip_bound_images:
+        raise BootcpyError(
+            f"the image binds other images ({', '.join(image.bound_images)}), "
+            "which cannot be installed with it yet",
+            hint="add --bound-images=skip to install without them",
+        )
     identify = (
         random_identity
         if request.seed is None

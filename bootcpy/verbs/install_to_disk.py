@@ -147,12 +147,16 @@ def _source_image(
     """Return what the plan needs to know of the image; look into it where it is our own root."""
     kargs: tuple[str, ...] | None = None
     composefs_required = False
+    bound_images: tuple[str, ...] = ()
     if own is not None:
         facts = boot_facts.read(_OWN_ROOT)
         require_bootable_tree(facts, composefs_supported=sysroot.supports_composefs())
         composefs_required = requires_composefs(facts.prepare_root_conf or "")
         kargs_d = read_drop_ins([_OWN_ROOT / paths.KARGS_D], suffix=".toml")
         kargs = parse_kargs_d(kargs_d, machine)
+        bound_images = tuple(
+            sorted(path.name for path in (_OWN_ROOT / paths.BOUND_IMAGES_D).glob("*"))
+        )
     if own is None:
         reference, name = image.reference, image.reference.name
     else:
@@ -168,6 +172,7 @@ def _source_image(
         unpacked_bytes=unpacked_size(image.blobs),
         kargs=kargs,
         composefs_required=composefs_required,
+        bound_images=bound_images,
     )
 
 

@@ -176,3 +176,10 @@ def test_to_json_is_plain_data_with_every_choice() -> None:
 def test_plan_install_knows_no_image_arguments_of_a_foreign_source() -> None:
     plan = a_plan(a_request(device=Path("/dev/vdb")), config=EXT4, image=an_image(kargs=None))
     assert plan.kargs == (f"root=UUID={plan.layout.root.filesystem_id}", "rw")
+
+
+def test_plan_install_refuses_bound_images_unless_told_to_skip_them() -> None:
+    image = an_image(bound_images=("app.container",))
+    with pytest.raises(BootcpyError, match=r"binds other images \(app.container\)"):
+        a_plan(image=image)
+    a_plan(a_request(skip_bound_images=True), image=image)
