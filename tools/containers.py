@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Host:
 
     unified_cgroups: bool
     may_raise_limits: bool  # CAP_SYS_RESOURCE
+    has_runc: bool
     hard_limits: Mapping[str, int]  # by the names `podman run --ulimit` knows
 
 
@@ -62,6 +64,8 @@ def adapted(host: Host) -> Podman:
                 value = min(limit, _PROCESSES_MAX) if name == "nproc" else limit
                 run_options.append(f"--ulimit={name}={value}:{value}")
         build_options.append("--isolation=chroot")  # no runtime, so no limits to set
+        if host.has_runc:
+            command += ("--runtime=runc",)  # crun sets a limit to what it is already, and may not
     return Podman(
         command=command, run_options=tuple(run_options), build_options=tuple(build_options)
     )
@@ -91,6 +95,7 @@ def read_host() -> Host:
     return Host(
         unified_cgroups=(_CGROUPS / "cgroup.controllers").exists(),
         may_raise_limits=bool(int(capabilities, 16) >> _CAP_SYS_RESOURCE & 1),
+        has_runc=shutil.which("runc", path=f"{os.defpath}:/usr/sbin:/sbin") is not None,
         hard_limits={name: resource.getrlimit(number)[1] for name, number in limits.items()},
     )
 

@@ -113,7 +113,7 @@ def plan_kernel(
             older = " ".join(f"linux-image-{version}" for version in versions[:-1])
             raise ImageContentError(
                 f"more than one kernel: {', '.join(versions)}; an image boots exactly one",
-                hint=f"apt-get autoremove --purge removes what is superseded; or: apt-get purge {older}",
+                hint=f"remove what is superseded: apt-get autoremove --purge, or purge {older}",
             )
 
 

@@ -64,9 +64,10 @@ _USELESS_UNITS = (
     "unattended-upgrades.service",
 )
 
-# systemd's own default for a unit that no preset names is `enable`, and the first boot applies
-# it: what the image's builder disabled would come back.
-_PRESET = f"""{MARK}: the first boot enables nothing by itself.
+# The first boot applies presets to all units. systemd's default for a unit that no preset names
+# is `enable`, so what the image's builder disabled would come back; and 90-systemd.preset would
+# change /etc on every machine. An image's own presets sort before this one.
+_PRESET = f"""{MARK}: what is enabled was decided in the build.
 disable *
 """
 
@@ -87,12 +88,22 @@ Wants=bootc-ssh-host-keys.service
 After=bootc-ssh-host-keys.service
 """
 
-# What autoremove would otherwise keep: the newest two, and the one the build host runs.
-_APT = """\
-// Written by `bootc container prepare`: an image has one kernel, autoremove takes the old one.
-APT::Protect-Kernels "false";
-"""
 _APT_MARK = "// Written by `bootc container prepare`"
+_APT_REFUSAL = (
+    "echo 'Packages come with the image here: add them to its Containerfile, then bootc upgrade.'"
+    " >&2"
+)
+_APT = f"""\
+{_APT_MARK}; apt.conf(5).
+
+// An image has one kernel. Unprotected, autoremove takes all but the newest.
+APT::Protect-Kernels "false";
+
+// On a machine that runs an image, dpkg would fail halfway, on a read-only /usr.
+DPkg::Pre-Invoke {{
+  "test ! -e {paths.OSTREE_BOOTED} || test -w /usr || {{ {_APT_REFUSAL}; exit 1; }}";
+}};
+"""
 
 FILES = (
     ImageFile(
@@ -119,10 +130,10 @@ FILES = (
     ImageFile(
         path="etc/apt/apt.conf.d/50bootc",
         text=_APT,
-        purpose="autoremove takes superseded kernels",
+        purpose="autoremove takes superseded kernels, and apt explains itself on a host",
     ),
     ImageFile(
-        path="usr/lib/systemd/system-preset/99-default-disable.preset",
+        path="usr/lib/systemd/system-preset/89-bootc.preset",
         text=_PRESET,
         purpose="the first boot enables nothing by itself",
     ),
