@@ -13,6 +13,7 @@ from tests.system.oci_images import LayerBlob
 
 DISK_BYTES = 2 * GIB
 _EDGE_BYTES = 2 * MIB
+_PREPARE_ROOT = "usr/lib/ostree/ostree-prepare-root"
 
 
 def tool(*argv: str | Path, stdin: str = "") -> str:
@@ -102,7 +103,7 @@ def _small_system() -> Generator[Member]:
     yield directory("usr/lib/modules")
     yield directory("usr/lib/modules/6.1.0-test")
     yield file("usr/lib/modules/6.1.0-test/vmlinuz", b"not really a kernel")
-    yield file("usr/lib/modules/6.1.0-test/initramfs.img", _initramfs())
+    yield file("usr/lib/modules/6.1.0-test/initramfs.img", initramfs(_PREPARE_ROOT))
     yield directory("usr/lib/ostree")
     yield file("usr/lib/ostree/prepare-root.conf", b"[sysroot]\nreadonly = true\n")
     yield directory("usr/lib/bootc")
@@ -111,10 +112,10 @@ def _small_system() -> Generator[Member]:
     yield directory("sysroot")
 
 
-def _initramfs() -> bytes:
-    """Return a cpio archive with nothing but ostree's program in it, by name."""
-    name = "usr/lib/ostree/ostree-prepare-root"
-    return _cpio_entry(name, mode=0o100755) + _cpio_entry("TRAILER!!!", mode=0)
+def initramfs(*names: str) -> bytes:
+    """Return a cpio archive of empty programs."""
+    entries = [_cpio_entry(name, mode=0o100755) for name in names]
+    return b"".join(entries) + _cpio_entry("TRAILER!!!", mode=0)
 
 
 def _cpio_entry(name: str, *, mode: int) -> bytes:

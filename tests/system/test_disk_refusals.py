@@ -14,6 +14,7 @@ from bootcpy.model.size import MIB
 from tests.system.disks import (
     attached,
     fingerprint,
+    initramfs,
     install,
     leftovers,
     mounted,
@@ -323,3 +324,52 @@ def test_images_that_are_no_systems(
     require_refused(done, message, "")
     assert disk_file.stat().st_blocks == 0
     assert leftovers() == before
+
+
+# Each makes the container's own root, in a mount namespace of the command, lack something.
+_FAKE_KERNELS = """
+    mount -t tmpfs tmpfs /usr/lib/modules
+    for version in $VERSIONS; do
+        mkdir /usr/lib/modules/$version
+        echo kernel > /usr/lib/modules/$version/vmlinuz
+    done
+"""
+_COMPOSEFS_CONF = """
+    printf '[composefs]\\nenabled = yes\\n' > /run/prepare-root.conf
+    mount --bind /run/prepare-root.conf /usr/lib/ostree/prepare-root.conf
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "message", "hint"),
+    [
+        ("VERSIONS=''" + _FAKE_KERNELS, "the image has no kernel", "install a kernel"),
+        (
+            "VERSIONS='6.1 6.12'" + _FAKE_KERNELS,
+            "the image has more than one kernel: 6.1, 6.12",
+            "remove all but one",
+        ),
+        ("VERSIONS=6.1" + _FAKE_KERNELS, "the image has no initramfs", "container prepare"),
+        (
+            "VERSIONS=6.1" + _FAKE_KERNELS + 'cp "$INITRAMFS" /usr/lib/modules/6.1/initramfs.img',
+            "lacks ostree-prepare-root",
+            "container prepare",
+        ),
+        (
+            "mount -t tmpfs tmpfs /usr/lib/ostree",
+            "the image has no ostree/prepare-root.conf",
+            "container prepare",
+        ),
+        (_COMPOSEFS_CONF, "the image requires composefs, which this libostree", "enabled = no"),
+        ("mount -t tmpfs tmpfs /usr/lib/shim", "shim", ""),
+    ],
+    ids=["none", "two", "no-initramfs", "no-prepare-root", "no-conf", "composefs", "no-shim"],
+)
+def test_own_image(tmp_path: Path, disk_file: Path, script: str, message: str, hint: str) -> None:
+    other = tmp_path / "initramfs.img"
+    other.write_bytes(initramfs("usr/bin/other"))
+    prefix = ("unshare", "--mount", "sh", "-ec", f'{script}\nexec "$@"', "sh")
+    env = {"INITRAMFS": str(other)}
+    done = install("--via-loopback", disk_file, prefix=prefix, env=env)
+    require_refused(done, message, hint)
+    assert disk_file.stat().st_blocks == 0
