@@ -108,3 +108,9 @@ class OciDirectory:
         index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [*self._manifests.values()]}
         (self.path / "index.json").write_text(json.dumps(index), encoding="utf-8")
         return ImageReference(Transport.OCI, f"{self.path}:{tag}")
+
+    def config_digest(self, tag: str) -> str:
+        """Return the digest of an image's configuration, which podman calls the image's id."""
+        manifest = json.loads(self.blob_path(self._manifests[tag]["digest"]).read_bytes())
+        digest: str = manifest["config"]["digest"]
+        return digest

@@ -23,11 +23,6 @@ RECORDED_REF = "image/docker_3A__2F__2F_quay_2E_io/example/os_3A_latest"
 OBJECT_SET_META = "446a0ef11b7cc167f3b603e585c7eeeeb675faa412d5ec73f62988eb0b6c5488"
 
 
-@pytest.fixture
-def oci(tmp_path: Path) -> OciDirectory:
-    return OciDirectory(tmp_path / "oci")
-
-
 Commit = Callable[..., Encapsulation]
 
 
