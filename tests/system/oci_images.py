@@ -51,6 +51,8 @@ class OciDirectory:
     path: Path
     _manifests: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    _seen: set[str] = field(default_factory=set)
+
     def __post_init__(self) -> None:
         (self.path / "blobs/sha256").mkdir(parents=True)
         (self.path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}', encoding="utf-8")
@@ -60,7 +62,9 @@ class OciDirectory:
 
     def add_blob(self, content: bytes, digest: str | None = None) -> str:
         digest = digest or sha256(content)
-        self.blob_path(digest).write_bytes(content)
+        if digest not in self._seen:
+            self._seen.add(digest)
+            self.blob_path(digest).write_bytes(content)
         return digest
 
     def add_image(
@@ -72,7 +76,7 @@ class OciDirectory:
         created: str | None = CREATED,
         architecture: str = "amd64",
     ) -> ImageReference:
-        """Write an image and return how to refer to it."""
+        """Write an image and return how to refer to it; blobs that were removed stay away."""
         config = {
             "architecture": architecture,
             "os": "linux",
