@@ -81,7 +81,7 @@ def pull(
         f"({format_size(missing.size_bytes)})"
     )
     with WriteBehind(repo_path) as disk:
-        report = Reporter(image, missing, progress)
+        report = Reporter(image, missing, progress, name=record_as.name)
         if not fsync:  # else libostree writes out every layer as it ends
             report.on_event(disk.nudge)
         task = _Import(repo_path, repo, image, missing, report, fsync=fsync)

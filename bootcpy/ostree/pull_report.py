@@ -40,8 +40,11 @@ class Missing:
 class Reporter:
     """Turns what the importers count into progress events."""
 
-    def __init__(self, image: OpenedImage, missing: Missing, progress: Progress) -> None:
+    def __init__(
+        self, image: OpenedImage, missing: Missing, progress: Progress, *, name: str
+    ) -> None:
         self._image = image
+        self._name = name
         self._missing = missing
         self._progress = progress
         self._ordinary = set(missing.derived())
@@ -102,7 +105,7 @@ class Reporter:
         self._progress.transferred(
             BytesProgress(
                 task="pulling",
-                description=f"Pulling Image: {self._image.reference.name}",
+                description=f"Pulling Image: {self._name}",
                 id=self._image.manifest_digest,
                 bytes_cached=missing.present_bytes,
                 bytes=sum(self._bytes),
