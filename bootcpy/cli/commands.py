@@ -59,6 +59,8 @@ COMMANDS: tuple[Command, ...] = (
     Command(words="container prepare", function="container:prepare"),
     Command(words="install to-disk", function="install:to_disk"),
     Command(words="install print-configuration", function="install:print_configuration"),
+    Command(words="internals boot-check", function="boot:boot_check", hidden=True),
+    Command(words="internals publish-motd", function="boot:publish_motd", hidden=True),
 )
 
 # Called under one of these names, the program is the command.

@@ -51,6 +51,8 @@ def status(
     from bootcpy.verbs import status as verb
 
     host = verb.status(booted_only=booted)
+    if host.status.booted is not None:
+        _warn()
     match form or _default_form(json_wanted=json_):
         case OutputFormat.HUMANREADABLE:
             from bootcpy.cli.render_host import render_host
@@ -64,6 +66,14 @@ def status(
             from bootcpy.model.host_document import to_json
 
             sys.stdout.write(to_json(host))
+
+
+def _warn() -> None:
+    """Say on stderr if an update did not arrive; the document has no place for it."""
+    from bootcpy.verbs.boot_check import read_warning
+
+    if (arrival := read_warning()) is not None:
+        print(f"warning: {arrival.message}\nhint: {arrival.hint}", file=sys.stderr)
 
 
 def _default_form(*, json_wanted: bool) -> OutputFormat:

@@ -12,6 +12,7 @@ _JOURNAL = "/run/systemd/journal/socket"
 # Message ids that bootc uses, as far as its own are 128 bits long.
 MESSAGE_STAGE = UUID("8f7a2b1c3d4e5f6a7b8c9d0e1f2a3b4c")
 MESSAGE_ROLLBACK = UUID("26f3b1eb24464d12aa5e7b544a6b5468")
+MESSAGE_UPDATE_LOST = UUID("6d1275ef-0d0e-43b8-9329-6e469b64b660")  # our own
 
 
 def reboot() -> None:

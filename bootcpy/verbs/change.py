@@ -36,6 +36,7 @@ from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.booted import locked_system, open_sysroot
 from bootcpy.system import environment, notice, systemd
 from bootcpy.system.skopeo import OpenedImage, opened
+from bootcpy.verbs.boot_check import note_staged
 from bootcpy.verbs.status import is_in_container
 
 REPO = paths.SYSROOT / paths.REPO
@@ -181,9 +182,11 @@ def carry_out(system: System, decision: Decision) -> Outcome:
             pass
         case SetLock(locked):
             staging.set_lock(locked=locked)
+            note_staged()
             notice.status_changed()
         case Reorder(order):
             staging.write_order(system.sysroot, order)
+            note_staged()
             notice.status_changed()
         case Stage():
             raise AssertionError("staging needs an image")

@@ -17,6 +17,7 @@ from bootcpy.ostree.repo import explained
 from bootcpy.ostree.sysroot import supports_composefs
 from bootcpy.system import environment, notice, systemd
 from bootcpy.system.skopeo import OpenedImage
+from bootcpy.verbs.boot_check import note_staged
 from bootcpy.verbs.change import REPO, Outcome, System, finish
 
 # progress-v0: three steps are counted, four are named, and the last event names cleanup twice.
@@ -59,6 +60,7 @@ def stage_commit(
     steps.done("merging")
     with system.progress.step("Deploying"):
         staging.stage(system.sysroot, commit, origin=stage.image, kargs=kargs, locked=stage.locked)
+        note_staged()
     steps.done("deploying")
     steps.done("bound_images")
     pruned = clean_up()

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import gi
 
@@ -25,6 +26,7 @@ mount --bind "$ROOT" /sysroot
 mount -o remount,bind,ro /sysroot
 mount --bind "$ROOT/boot" /boot
 mount --bind "$RUN" /run
+mount --bind "$RUN/boot_id" /proc/sys/kernel/random/boot_id
 exec "$@"
 """
 _KERNEL = "usr/lib/modules/6.12.0-test"
@@ -90,6 +92,7 @@ class BootedHost:
         """Let the first of the boot order be the one that runs; /run starts empty."""
         tool("rm", "-rf", str(self.run_directory))
         self.run_directory.mkdir()
+        (self.run_directory / "boot_id").write_text(f"{uuid4()}\n", encoding="ascii")
         sysroot = self.sysroot()
         first = sysroot.get_deployments()[0]
         status = (self.root / sysroot.get_deployment_dirpath(first)).stat()

@@ -1,0 +1,108 @@
+"""What became of the update that was staged before this boot, and who is told."""
+
+import dataclasses
+
+from bootcpy import paths
+from bootcpy.errors import DeploymentError
+from bootcpy.model.boot_state import BootState, Deployment
+from bootcpy.model.progress import Progress
+from bootcpy.model.staged_record import Arrival, Fate, StagedRecord, judge_arrival
+from bootcpy.model.update import display
+from bootcpy.ostree import deployments
+from bootcpy.ostree.booted import locked_system, open_sysroot
+from bootcpy.system import motd, staged_record, systemd
+
+
+def note_staged() -> None:
+    """Record on the disk what the next boot should run, or that nothing is staged for it.
+
+    For whoever changed what is staged, while the system is writable for them.
+
+    Raises:
+        BootcpyError: the record cannot be written.
+    """
+    state = deployments.boot_state(open_sysroot())
+    staged, booted = state.staged, state.booted
+    if staged is None or staged.finalization_locked or booted is None:
+        staged_record.remove_record()
+        return
+    staged_record.write_record(
+        StagedRecord.of(
+            staged, booted, boot_id=staged_record.boot_id(), staged_at=staged_record.now()
+        )
+    )
+
+
+def boot_check(progress: Progress) -> None:
+    """Find out whether the update staged before this boot runs; tell, and tidy up.
+
+    Raises:
+        DeploymentError: it is lost, and why. The unit that calls this fails by that.
+    """
+    if not paths.OSTREE_BOOTED.exists():
+        return
+    state = deployments.read_boot_state()
+    arrival = _arrival(state)
+    motd.publish(_greeting(state, arrival))
+    record = staged_record.read_record()
+    match arrival.fate:
+        case Fate.ARRIVED | Fate.SET_ASIDE:
+            with locked_system(progress):
+                staged_record.remove_record()
+        case Fate.LOST:
+            if record is not None and record.reason is None:
+                with locked_system(progress):
+                    kept = dataclasses.replace(record, reason=arrival.reason)
+                    staged_record.write_record(kept)
+            fields = {} if record is None else {"bootc.manifest_digest": record.digest}
+            systemd.journal(arrival.message, systemd.MESSAGE_UPDATE_LOST, fields)
+            raise DeploymentError(arrival.message, hint=arrival.hint)
+        case Fate.UNKNOWN | Fate.PASSED_OVER:
+            pass
+
+
+def read_warning() -> Arrival | None:
+    """Return what to warn of in the status: an update that did not arrive; None is well.
+
+    Raises:
+        DeploymentError: the deployments cannot be read.
+    """
+    if staged_record.read_record() is None and staged_record.read_failure() is None:
+        return None
+    arrival = _arrival(deployments.read_boot_state())
+    return arrival if arrival.message else None
+
+
+def publish_motd() -> None:
+    """Greet who logs in with what is staged, or what was lost.
+
+    Raises:
+        DeploymentError: the deployments cannot be read.
+    """
+    if paths.OSTREE_BOOTED.exists():
+        state = deployments.read_boot_state()
+        motd.publish(_greeting(state, _arrival(state)))
+
+
+def _arrival(state: BootState) -> Arrival:
+    return judge_arrival(
+        staged_record.read_record(),
+        state.deployments,
+        boot_id=staged_record.boot_id(),
+        failure=staged_record.read_failure(),
+    )
+
+
+def _greeting(state: BootState, arrival: Arrival) -> str | None:
+    if state.staged is not None:
+        return _staged_line(state.staged)
+    if arrival.message:
+        return f"bootc: {arrival.message}; {arrival.hint}."
+    return None
+
+
+def _staged_line(staged: Deployment) -> str:
+    name = display(staged.origin.image) if staged.origin.image else staged.checksum
+    if staged.finalization_locked:
+        return f"bootc: {name} is downloaded; `bootc upgrade --from-downloaded` releases it."
+    return f"bootc: {name} is staged; it runs from the next boot on."
