@@ -140,7 +140,10 @@ def link_files(root: Directory, links: Iterable[tuple[str, str]]) -> None:
         directory, name = split_path(path)
         parent = root.find(directory)
         if parent is None or name in parent.dirs:
-            raise ImageContentError(f"the layer's hard link {path!r} stands in for a directory")
+            raise ImageContentError(
+                f"the layer's hard link {path!r} stands in for a directory",
+                hint="the image is malformed or hostile; do not use it",
+            )
         parent.files[name] = content
 
 
@@ -188,7 +191,10 @@ def _apply_files(lower: Directory, upper: Directory, path: str) -> None:
         if name.startswith(WHITEOUT_PREFIX) and name != OPAQUE_MARKER:
             hidden = name.removeprefix(WHITEOUT_PREFIX)
             if not hidden:
-                raise ImageContentError(f"the layer has a whiteout without a name in /{path}")
+                raise ImageContentError(
+                    f"the layer has a whiteout without a name in /{path}",
+                    hint="the image is malformed or hostile; do not use it",
+                )
             lower.files.pop(hidden, None)
             lower.dirs.pop(hidden, None)
     for name, content in upper.files.items():

@@ -11,7 +11,7 @@ import tarfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import IO, Final, Self
+from typing import IO, Final, Self, TypeVar
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.size import MIB
@@ -114,7 +114,7 @@ def decompressed(blob_fd: int, counter: ByteCounter) -> Generator[HashedReader]:
                 failed = process.wait() != 0
                 pump.join()
         if failed:
-            raise ImageContentError(f"the layer is corrupt: {argv[0]} cannot decompress it")
+            raise _corrupt(f"the layer is corrupt: {argv[0]} cannot decompress it")
 
 
 def _read_magic(blob: IO[bytes]) -> bytes:
@@ -156,7 +156,7 @@ def opened_tar(source: HashedReader) -> Generator[tarfile.TarFile]:
             yield tar
             _require_end(tar)
     except tarfile.TarError as e:
-        raise ImageContentError(f"the layer is not a valid tar archive: {e}") from e
+        raise _corrupt(f"the layer is not a valid tar archive: {e}") from e
     while source.read(BUFFER_BYTES):
         pass  # what follows the archive's end belongs to the digest
 
@@ -167,18 +167,45 @@ def _open(source: HashedReader) -> tarfile.TarFile:
     except _MALFORMED as e:
         if not source.read(1) and "empty" in str(e):  # not a single byte: a layer without files
             return _open_stream(io.BytesIO(bytes(2 * tarfile.BLOCKSIZE)))
-        raise ImageContentError(f"the layer is not a valid tar archive: {e}") from e
+        raise _corrupt(f"the layer is not a valid tar archive: {e}") from e
 
 
-class _BoundedInfo(tarfile.TarInfo):
-    """A header that is refused when reading it would use up the memory, or never end."""
+class _StrictInfo(tarfile.TarInfo):
+    """A header that is refused when it is garbage, or reading it would use up the memory.
+
+    tarfile would take garbage for the end of the archive, and read names of any length.
+    """
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        found = super().frombuf(buf, encoding, errors)
-        if found.size < 0 or (found.type in _HEADER_TYPES and found.size > _LARGEST_HEADER):
-            raise tarfile.ReadError(f"a header claims to have {found.size} bytes")
-        return found
+        with _strict(buf):
+            return _bounded(super().frombuf(buf, encoding, errors))
+
+    # What newer Pythons (3.13.5, and security updates of older ones) call in its place.
+    @classmethod
+    def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **options: bool) -> Self:
+        with _strict(buf):
+            made: Self = super()._frombuf(buf, encoding, errors, **options)  # type: ignore[misc]
+            return _bounded(made)
+
+
+@contextmanager
+def _strict(block: bytes | bytearray) -> Generator[None]:
+    try:
+        yield
+    except tarfile.HeaderError as e:
+        if not any(block):  # nothing, or the zeros of the end
+            raise
+        raise tarfile.ReadError(str(e)) from e
+
+
+_Info = TypeVar("_Info", bound=tarfile.TarInfo)
+
+
+def _bounded(header: _Info) -> _Info:
+    if header.size < 0 or (header.type in _HEADER_TYPES and header.size > _LARGEST_HEADER):
+        raise tarfile.ReadError(f"a header claims to have {header.size} bytes")
+    return header
 
 
 def _open_stream(source: io.RawIOBase | io.BytesIO) -> tarfile.TarFile:
@@ -188,7 +215,7 @@ def _open_stream(source: io.RawIOBase | io.BytesIO) -> tarfile.TarFile:
         bufsize=BUFFER_BYTES,
         encoding="utf-8",
         errors="surrogateescape",
-        tarinfo=_BoundedInfo,
+        tarinfo=_StrictInfo,
     )
 
 
@@ -202,7 +229,7 @@ def members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         try:
             member = tar.next()
         except _MALFORMED as e:
-            raise ImageContentError(f"the layer is not a valid tar archive: {e}") from e
+            raise _corrupt(f"the layer is not a valid tar archive: {e}") from e
         if member is None:
             return
         yield member
@@ -215,4 +242,8 @@ def _require_end(tar: tarfile.TarFile) -> None:
     assert stream is not None  # noqa: S101 - only a closed archive has none
     while chunk := stream.read(BUFFER_BYTES):
         if chunk.count(0) != len(chunk):
-            raise ImageContentError("the layer is corrupt: there is garbage between its members")
+            raise _corrupt("the layer is corrupt: there is garbage after its members")
+
+
+def _corrupt(what: str) -> ImageContentError:
+    return ImageContentError(what, hint="the image is corrupt; pull, copy or build it again")

@@ -14,7 +14,7 @@ import select
 import socket
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,16 +24,18 @@ from bootcpy.model.image import ContainerPolicy, ImageReference, Insecure, Signa
 from bootcpy.model.oci import Descriptor, ImageConfig, Manifest
 from bootcpy.model.registry import explain_open_failure, refuses_nothing
 from bootcpy.paths import ROOT_AUTH_FILES
-from bootcpy.system.run import spawn, tail
+from bootcpy.system.run import end, spawn, tail
 
 _PACKET_BYTES: Final = 1 << 20  # an inline GetLayerInfo may exceed the nominal 32 KiB
 _MAX_FDS: Final = 2
+_PATIENCE_S: Final = 2.0  # how long a proxy that was told to end may take
 _COPY_BYTES: Final = 1 << 16
 # The first version that asks policy.json before it opens an image.
 _ENFORCES_POLICY: Final = (0, 2, 6)
 _HAS_LAYER_INFO: Final = (0, 2, 5)
 _HAS_PIPED_LAYER_INFO: Final = (0, 2, 7)
 _SUPPORTED: Final = ((0, 2, 3), (0, 3, 0))  # from the first up to, not including, the second
+_POLICY_VARIABLE: Final = "CONTAINERS_POLICY_JSON"
 # Transports whose blobs are not the ones the manifest names.
 _OWN_LAYER_INFO: Final = {Transport.CONTAINERS_STORAGE, Transport.DOCKER_DAEMON}
 
@@ -95,8 +97,8 @@ class Proxy:
 
     def close(self) -> None:
         """End the proxy and wait for it."""
-        self._socket.close()  # it exits when the other end is gone
-        self._process.wait()
+        self._socket.close()  # it exits when the other end is gone, unless the network stalls
+        end(self._process, patience_s=_PATIENCE_S)
         self._stderr.close()
 
     def fileno(self) -> int:
@@ -155,8 +157,7 @@ class Proxy:
 
     def _last_words(self, otherwise: str) -> str:
         """Return the end of what skopeo wrote to its stderr, or `otherwise`."""
-        with suppress(OSError):
-            self._process.wait(timeout=2)
+        end(self._process, patience_s=_PATIENCE_S)
         self._stderr.seek(0)
         return tail(self._stderr.read().decode(errors="replace")) or otherwise
 
@@ -265,7 +266,7 @@ def find_auth_file() -> Path | None:
 
 def find_policy_file() -> Path | None:
     """Return the policy.json that governs us, in bootc's order of search."""
-    if named := os.environ.get("CONTAINERS_POLICY_JSON"):
+    if named := os.environ.get(_POLICY_VARIABLE):
         return Path(named)
     config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     places = (Path(config), Path("/etc"), Path("/usr/share"))
@@ -315,6 +316,8 @@ def opened(
     if enforce:
         require_policy(reference)
     options = ["--authfile", str(auth_file)] if auth_file else ["--no-creds"]
+    if named := os.environ.get(_POLICY_VARIABLE):  # skopeo itself does not look there
+        options += ["--policy", named]
     proxy = Proxy(options)
     try:
         if enforce and proxy.version < _ENFORCES_POLICY:
