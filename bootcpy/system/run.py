@@ -178,3 +178,12 @@ def spawn(
         raise BootcpyError(
             f"the program {program} is not installed", hint=f"install {program} and try again"
         ) from e
+
+
+def end(child: Spawned, *, patience_s: float) -> None:
+    """Wait until `child` has ended; after `patience_s` seconds kill it."""
+    try:
+        child.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
