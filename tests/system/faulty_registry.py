@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,6 +20,8 @@ class FaultyRegistry:
         self.requested: list[str] = []  # digests of blobs, and "manifest"
         self.broken: str | None = None  # a blob that ends in the middle, after which all fails
         self.down = False
+        self.stalled: str | None = None  # a blob of which the second half comes when told to
+        self.half_sent, self.go_on = threading.Event(), threading.Event()
 
     def manifest(self) -> bytes:
         """Return the manifest that the layout's index names."""
@@ -67,7 +69,15 @@ def serving(layout: Path) -> Generator[FaultyRegistry]:
                 self.wfile.write(body[: len(body) // 2])
                 self.close_connection = True
                 return
-            self.wfile.write(body)
+            if digest is not None and digest == registry.stalled:
+                half = len(body) // 2
+                self.wfile.write(body[:half])
+                self.wfile.flush()
+                registry.half_sent.set()
+                registry.go_on.wait()
+                body = body[half:]
+            with suppress(ConnectionError):  # whoever asked may be gone
+                self.wfile.write(body)
 
         def log_message(self, *_arguments: object) -> None:
             """Keep pytest's output short."""
@@ -79,6 +89,7 @@ def serving(layout: Path) -> Generator[FaultyRegistry]:
     try:
         yield registry
     finally:
+        registry.go_on.set()
         server.shutdown()
         thread.join()
         server.server_close()
