@@ -6,6 +6,7 @@ versions of every library that the distribution ships.
 """
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,8 +34,7 @@ def run(arguments: Sequence[str]) -> None:
             context=CONTAINERFILE.parent,
             base=image.find().reference,
         )
-    shutil.rmtree(SCRATCH, ignore_errors=True)
-    SCRATCH.mkdir(parents=True)
+    _empty_scratch()
     with steps.step(f"Running the tests inside {REFERENCE}"), _in_short():
         containers.run_installer(
             built.reference,
@@ -48,6 +48,14 @@ def run(arguments: Sequence[str]) -> None:
             target=SCRATCH,
             mounts={image.ROOT: "/src:ro"},
         )
+
+
+def _empty_scratch() -> None:
+    if SCRATCH.exists():
+        # libostree makes the root of a deployment immutable.
+        subprocess.run(["chattr", "-R", "-f", "-i", SCRATCH], check=False, capture_output=True)
+        shutil.rmtree(SCRATCH)
+    SCRATCH.mkdir(parents=True)
 
 
 @contextmanager
