@@ -1,5 +1,6 @@
 """Changing what boots next: staging a commit, holding it back, reordering, soft reboot."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from bootcpy.ostree.sysroot import menu_generator
 
 _BOOT = Path("/boot")
 _BOOT_FILES = ("vmlinuz", "initramfs.img")
+_READ_BYTES = 1 << 20
 
 
 def current_kargs(deployment: OSTree.Deployment) -> tuple[str, ...]:
@@ -94,19 +96,20 @@ def write_order(sysroot: OSTree.Sysroot, order: Sequence[Deployment]) -> None:
 def require_boot_room(tree: CommitTree, used_by: Sequence[OSTree.Deployment]) -> None:
     """Refuse a commit whose kernel and initramfs will not fit into /boot at shutdown.
 
-    Counts as free what libostree will remove first: the kernels of deployments that are
-    not in `used_by`. A kernel that is there already still counts in full, since whether it
-    is the same is only known once both are hashed.
+    Counts as free what libostree removes first: the kernels of deployments that are not
+    in `used_by`. What is in /boot already, as when only other packages were updated, needs
+    no room.
 
     Raises:
         NoSpaceError: with both numbers.
     """
-    needed = sum(
-        content.stat().st_size
+    files = [
+        content
         for version in tree.names(paths.MODULES)
         for name in _BOOT_FILES
         if (content := tree.content(paths.MODULES / version / name)) is not None
-    )
+    ]
+    needed = sum(file.stat().st_size for file in files)
     found = os.statvfs(_BOOT)
     kept = {f"{each.get_osname()}-{each.get_bootcsum()}" for each in used_by}
     removable = sum(
@@ -115,12 +118,23 @@ def require_boot_room(tree: CommitTree, used_by: Sequence[OSTree.Deployment]) ->
         if file.parent.name not in kept and file.is_file()
     )
     available = found.f_bavail * found.f_frsize + removable
-    if needed > available:
+    # Only now is it worth reading them: libostree names the directory by both together.
+    if needed > available and not any(name.endswith(f"-{_hash(files)}") for name in kept):
         raise NoSpaceError(
             f"Insufficient free space for the kernel in {_BOOT} "
             f"(available: {format_size(available)} required: {format_size(needed)})",
             hint=f"remove what does not belong into {_BOOT}, or unpin old deployments",
         )
+
+
+def _hash(files: Sequence[Path]) -> str:
+    """Return the checksum of the files' contents, one after the other."""
+    checksum = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(_READ_BYTES):
+                checksum.update(block)
+    return checksum.hexdigest()
 
 
 def record_cached_update(repo: OSTree.Repo, commit: str, update: ImageRecord) -> None:
