@@ -59,8 +59,13 @@ COMMANDS: tuple[Command, ...] = (
     Command(words="container prepare", function="container:prepare"),
     Command(words="install to-disk", function="install:to_disk"),
     Command(words="install print-configuration", function="install:print_configuration"),
-    Command(words="internals boot-check", function="boot:boot_check", hidden=True),
-    Command(words="internals publish-motd", function="boot:publish_motd", hidden=True),
+    Command(words="internals boot-check", function="internals:boot_check"),
+    Command(words="internals publish-motd", function="internals:publish_motd"),
+    Command(words="internals systemd-generator", function="internals:systemd_generator"),
+    Command(words="internals fixup-etc-fstab", function="internals:fixup_etc_fstab"),
+    Command(words="internals cleanup", function="internals:cleanup"),
+    Command(words="internals fsck", function="internals:fsck"),
+    Command(words="internals print-json-schema", function="internals:print_json_schema"),
 )
 
 # Called under one of these names, the program is the command.

@@ -1,0 +1,83 @@
+"""`bootc internals`: what units, installers and tests of the system call; not stable."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bootcpy.cli import progress
+from bootcpy.model.progress import Silent
+
+
+class Schema(StrEnum):
+    """What there is a JSON Schema of."""
+
+    HOST = "host"
+    PROGRESS = "progress"
+
+
+def boot_check() -> None:
+    """Fail if the update that was staged before this boot did not arrive."""
+    from bootcpy.verbs import boot_check as verb
+
+    verb.boot_check(Silent())
+
+
+def publish_motd() -> None:
+    """Write the message of the day: what is staged, or what was lost."""
+    from bootcpy.verbs import boot_check as verb
+
+    verb.publish_motd()
+
+
+def systemd_generator(
+    normal: Annotated[Path, typer.Argument(help="Where to write units.")],
+    early: Annotated[Path | None, typer.Argument(help="Not used.")] = None,
+    late: Annotated[Path | None, typer.Argument(help="Not used.")] = None,
+) -> None:
+    """Enable bootc's own units where ostree booted the system (systemd.generator(7))."""
+    from bootcpy.verbs import systemd_generator as verb
+
+    verb.systemd_generator([each for each in (normal, early, late) if each is not None])
+
+
+def fixup_etc_fstab() -> None:
+    """Mount a root that cannot be written read-only by /etc/fstab, too."""
+    from bootcpy.verbs import fixup_fstab as verb
+
+    verb.fixup_etc_fstab()
+
+
+def cleanup() -> None:
+    """Remove the images, layers and objects that no deployment needs."""
+    from bootcpy.verbs import cleanup as verb
+
+    with progress.opened() as sink:
+        for line in verb.cleanup(sink):
+            print(line)
+
+
+def fsck() -> None:
+    """Check what the system boots from, and what the repository promises."""
+    from bootcpy.verbs import fsck as verb
+
+    with progress.opened() as sink:
+        findings = verb.fsck(sink)
+    for finding in findings:
+        if finding.problem is None:
+            print(f"ok: {finding.check}")
+        else:
+            print(f"fsck error: {finding.check}: {finding.problem}", file=sys.stderr)
+    verb.require_no_problem(findings)
+
+
+def print_json_schema(
+    of: Annotated[Schema, typer.Option("--of", help="What to print the schema of.")],
+) -> None:
+    """Print the JSON Schema of the host document, or of the progress events."""
+    from bootcpy.model import host_schema, progress_schema
+
+    text = host_schema.schema_text() if of is Schema.HOST else progress_schema.schema_text()
+    print(text, end="")

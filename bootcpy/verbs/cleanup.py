@@ -1,0 +1,15 @@
+"""`bootc internals cleanup`: remove what no deployment needs."""
+
+from bootcpy.model.progress import Progress
+from bootcpy.verbs.change import changing
+from bootcpy.verbs.stage import clean_up
+
+
+def cleanup(progress: Progress) -> tuple[str, ...]:
+    """Do what follows every staging, and return the line that says how much went.
+
+    Raises:
+        BootcpyError: the system cannot be changed, or libostree fails.
+    """
+    with changing(progress):
+        return clean_up()

@@ -1,0 +1,103 @@
+"""`bootc internals fsck`: whether what the system boots from is whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bootcpy import paths
+from bootcpy.errors import BootcpyError, ConfigurationError, DeploymentError
+from bootcpy.model.bls import Entry, parse_entry
+from bootcpy.model.cmdline import split_kargs
+from bootcpy.model.progress import Progress
+from bootcpy.ostree.bindings import OSTree
+from bootcpy.system.fsverity import has_verity
+from bootcpy.verbs.change import System, changing
+
+_BOOT = Path("/boot")
+_YES = frozenset({"yes", "true", "1"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A check by name, and what it found: nothing is well."""
+
+    check: str
+    problem: str | None = None
+
+
+def fsck(progress: Progress) -> tuple[Finding, ...]:
+    """Run bootc's checks, `etc-resolvconf` and `fsverity`, and `boot-entries`, which is ours.
+
+    Raises:
+        BootcpyError: the system cannot be looked at.
+    """
+    with changing(progress) as system:
+        checks = {
+            "etc-resolvconf": _check_resolv_conf,
+            "fsverity": _check_verity,
+            "boot-entries": _check_boot_entries,
+        }
+        return tuple(_finding(name, check(system)) for name, check in checks.items())
+
+
+def require_no_problem(findings: tuple[Finding, ...]) -> None:
+    """End the command as bootc does when something was found.
+
+    Raises:
+        DeploymentError: a check found a problem.
+    """
+    if any(finding.problem for finding in findings):
+        raise DeploymentError("Encountered errors")
+
+
+def _finding(name: str, problems: Iterator[str]) -> Finding:
+    return Finding(check=name, problem="; ".join(problems) or None)
+
+
+def _check_resolv_conf(system: System) -> Iterator[str]:
+    """Find a file that a container build left behind; it would hide the host's own."""
+    for deployment in system.sysroot.get_deployments():
+        root = paths.SYSROOT / system.sysroot.get_deployment_dirpath(deployment)
+        shipped = root / "usr/etc/resolv.conf"
+        if shipped.is_file() and not shipped.is_symlink() and shipped.stat().st_size == 0:
+            yield f"{shipped} is a zero-sized file"
+
+
+def _check_verity(system: System) -> Iterator[str]:
+    if _config(system.sysroot.repo(), "ex-integrity", "fsverity").lower() not in _YES:
+        return
+    objects = paths.SYSROOT / paths.REPO / "objects"
+    bare = [path for path in objects.glob("??/*.file") if not path.is_symlink()]
+    unprotected = [path for path in bare if not has_verity(path)]
+    if unprotected:
+        yield f"{len(unprotected)} of {len(bare)} objects have no fs-verity, as {unprotected[0]}"
+
+
+def _config(repo: OSTree.Repo, group: str, key: str) -> str:
+    config = repo.get_config()
+    return config.get_string(group, key) if config.has_group(group) else ""
+
+
+def _check_boot_entries(_system: System) -> Iterator[str]:
+    """Find entries that name a kernel, an initramfs or a deployment that is gone."""
+    found = sorted((_BOOT / "loader/entries").glob("ostree-*.conf"))
+    if not found:
+        yield f"{_BOOT}/loader/entries has no entry of ostree"
+    for path in found:
+        try:
+            entry = parse_entry(path.name, path.read_text(encoding="utf-8"))
+        except (ConfigurationError, OSError, UnicodeDecodeError) as e:
+            yield f"{path}: {e.message if isinstance(e, BootcpyError) else e}"
+            continue
+        yield from (f"{path}: {name} is missing" for name in _missing(entry))
+
+
+def _missing(entry: Entry) -> Iterator[str]:
+    for file in (entry.linux, *entry.initrd):
+        # In /boot is a link to itself, so that this holds with and without a prefix.
+        if not (_BOOT / file.lstrip("/")).is_file():
+            yield file
+    for argument in split_kargs(entry.options):
+        key, _, value = argument.partition("=")
+        if key == "ostree" and not (paths.SYSROOT / value.lstrip("/")).is_dir():
+            yield argument
