@@ -59,6 +59,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(words="container prepare", function="container:prepare"),
     Command(words="install to-disk", function="install:to_disk"),
     Command(words="install print-configuration", function="install:print_configuration"),
+    Command(words="completion", function="completion:completion", hidden=True),
     Command(words="internals boot-check", function="internals:boot_check"),
     Command(words="internals publish-motd", function="internals:publish_motd"),
     Command(words="internals systemd-generator", function="internals:systemd_generator"),
