@@ -103,12 +103,17 @@ def peak_memory_bytes(directory: Path) -> int:
     peak = 0
     with subprocess.Popen(install_argv(disk), stdout=subprocess.DEVNULL) as child:
         while child.poll() is None:
-            peak = max(peak, sum(map(_memory_bytes, _tree(child.pid))))
+            peak = max(peak, tree_memory_bytes(child.pid))
             time.sleep(_SAMPLE_INTERVAL_S)
     disk.unlink()
     if child.returncode:
         raise SystemExit(child.returncode)
     return peak
+
+
+def tree_memory_bytes(pid: int) -> int:
+    """Return the memory of a process and all that descend from it; shared pages count once."""
+    return sum(map(_memory_bytes, _tree(pid)))
 
 
 def _tree(pid: int) -> list[int]:

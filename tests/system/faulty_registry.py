@@ -33,6 +33,11 @@ class FaultyRegistry:
         return (self.layout / "blobs/sha256" / digest.removeprefix("sha256:")).read_bytes()
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_arguments: object) -> None:
+        """Keep quiet about clients that go away; some are killed on purpose."""
+
+
 @contextmanager
 def serving(layout: Path) -> Generator[FaultyRegistry]:
     """Serve `layout` on a free port until the context ends."""
@@ -82,7 +87,7 @@ def serving(layout: Path) -> Generator[FaultyRegistry]:
         def log_message(self, *_arguments: object) -> None:
             """Keep pytest's output short."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     registry = FaultyRegistry(layout, server.server_port)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

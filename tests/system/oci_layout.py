@@ -63,7 +63,7 @@ def _layer(files: Files) -> bytes:
 
 def write_image(
     directory: Path,
-    layers: Sequence[Files] = (BASE,),
+    layers: Sequence[Files | bytes] = (BASE,),
     *,
     version: str = "1",
     labels: Mapping[str, str] | None = None,
@@ -75,14 +75,21 @@ def write_image(
     """
     import platform
 
-    tars = [_layer(files) for files in layers]
-    blobs = [gzip.compress(tar, mtime=0) for tar in tars]
+    # A layer given as bytes is compressed already.
+    blobs = [
+        files if isinstance(files, bytes) else gzip.compress(_layer(files), mtime=0)
+        for files in layers
+    ]
+    diff_ids = [_digest(gzip.decompress(blob)) for blob in blobs]
     config = json.dumps({
         "architecture": architecture or _MACHINES[platform.machine()],
         "os": "linux",
         "created": "2026-10-14T19:22:15Z",
         "config": {"Labels": {"containers.bootc": "1", "version": version, **(labels or {})}},
-        "rootfs": {"type": "layers", "diff_ids": [_digest(tar) for tar in tars]},
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": diff_ids,
+        },
     }).encode()
     manifest = json.dumps({
         "schemaVersion": 2,
