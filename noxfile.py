@@ -89,8 +89,9 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Time and memory of an install against `cp -a` of the same tree. Root."""
+    """Time and memory of an install, status and updates, against plain copying. Root."""
     run_tool(session, "bench.install")
+    run_tool(session, "bench.update")
 
 
 @nox.session(venv_backend="none")
