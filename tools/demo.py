@@ -74,7 +74,7 @@ def _run(firmware: qemu.Firmware, *, keep: bool) -> None:
             running.wait_for_ssh()
             running.wait_until_running()
         with steps.step("Logged in over SSH; in the guest, `bootc status` says"):
-            steps.run(running.remote("bootc status"))
+            steps.run(running.remote("bootc status", terminal=True))
         if not keep:
             with steps.step("Shutting the guest down"):
                 running.poweroff()

@@ -19,6 +19,7 @@ POWEROFF_TIMEOUT_S = 30
 _HEARTBEAT_S = 4
 _GREETING_S = 10  # QEMU accepts connections long before the guest's SSH server greets
 _SILENCE_S = 120  # a boot that says nothing for so long is over, even when emulated
+_GOING_DOWN_S = 60  # then look even if the console is silent
 _TAIL_LINES = 25
 _CONNECTION_LOST = 255  # ssh's own status
 
@@ -124,11 +125,14 @@ class Guest:
         """
         started = spoke = heard = time.monotonic()
         deadline = started + BOOT_TIMEOUT_S * self._accel.slowdown
+        # What still answers then is the boot that is going down.
+        restarting = bool(not_boot_id)
         while True:
             now = time.monotonic()
             before = self._console.read_bytes
             if self._report_boot(now - started):
                 spoke = now
+                restarting = False
             elif now - spoke > _HEARTBEAT_S:
                 spoke = now
                 last = self._console.last_line or "the console is silent yet"
@@ -139,7 +143,8 @@ class Guest:
                 self._fail(f"the guest said nothing for {_SILENCE_S} s")
             if now > deadline:
                 self._fail(f"the guest did not answer within {now - started:.0f} s")
-            if self._connect() and self.boot_id() not in {"", not_boot_id}:
+            is_looking = not restarting or now - started > _GOING_DOWN_S
+            if is_looking and self._connect() and self.boot_id() not in {"", not_boot_id}:
                 self._report(f"{time.monotonic() - started:4.0f} s  SSH answers")
                 return
             time.sleep(0.5)
@@ -218,9 +223,12 @@ class Guest:
         # A socket's path may have 107 bytes; test directories are longer than that.
         return Path(f"/tmp/bootcpy-ssh-{os.getpid()}-{self.machine.ssh_port}")  # noqa: S108
 
-    def remote(self, command: str) -> list[str]:
-        """Return the arguments that run a shell command over the connection that is open."""
-        return [*self._shared_ssh(), command]
+    def remote(self, command: str, *, terminal: bool = False) -> list[str]:
+        """Return the arguments that run a shell command over the connection that is open.
+
+        With `terminal`, it speaks to people there and not to programs.
+        """
+        return [*self._shared_ssh(*(("-tt",) if terminal else ())), command]
 
     def _shared_ssh(self, *options: str) -> list[str]:
         first, *rest = self.ssh_arguments()

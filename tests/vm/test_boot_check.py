@@ -1,0 +1,92 @@
+"""An update that a shutdown could not finish, and one that lost its power, are told of."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.vm.conftest import Boot
+from tests.vm.test_update import NAME, digests, publish, trust
+from tools import image, qemu
+from tools.guest import Guest
+from tools.registry import Registry
+
+_MOTD = "cat /run/motd.d/50-bootc"
+_FAILED = "systemctl list-units --failed --no-legend --plain | cut -d' ' -f1 | sort"
+_HINT = "run `bootc upgrade` to stage it again"
+
+
+@pytest.mark.slow
+def test_a_lost_update_is_told(
+    built_image: image.BuiltImage,
+    base_disk: Callable[[str], Path],
+    overlay: Callable[[Path], qemu.Disk],
+    registry: Registry,
+    boot: Boot,
+) -> None:
+    second = publish(built_image, registry, number=2)
+    name = registry.from_guest(NAME)
+    disk = overlay(base_disk("ext4"))
+    what = f"the update to docker://{name} ({second})"
+    with boot(disk) as guest:
+        guest.wait_until_running()
+        assert guest.run("systemctl is-active bootc-status-updated.path").stdout == "active\n"
+        # Nothing of ours was run at this boot.
+        assert _result(guest, "bootc-boot-check.service") == "no"
+        timer = "systemctl is-enabled bootc-fetch-apply-updates.timer"
+        assert guest.run(timer, check=False).stdout == "disabled\n"
+
+        trust(guest, registry)
+        guest.run(f"bootc switch --quiet {name}", timeout_s=300)
+        wait = (
+            f"for _ in $(seq 60); do [ -e /run/motd.d/50-bootc ] && break; sleep 1; done; {_MOTD}"
+        )
+        assert (
+            guest.run(wait).stdout == f"bootc: {name} is staged; it runs from the next boot on.\n"
+        )
+        # What makes the boot menu fails while the system shuts down.
+        guest.run("mount --bind /bin/false /usr/lib/bootc/grub-menu")
+        guest.reboot()
+
+        assert digests(guest) == {"staged": None, "booted": built_image.digest, "rollback": None}
+        _wait_until_started(guest)
+        failed = "bootc-boot-check.service\nostree-boot-complete.service\n"
+        assert guest.run(_FAILED).stdout == failed
+        warning, hint = guest.run("bootc status --json").stderr.splitlines()
+        assert warning.startswith(f"warning: {what}, staged ")
+        reason = warning.partition(" was not applied: ")[2]
+        assert "Bootloader write config" in reason
+        assert hint == f"hint: {_HINT}"
+        assert guest.run(_MOTD).stdout == f"bootc: {warning.removeprefix('warning: ')}; {_HINT}.\n"
+
+        # The same command again, and then the plug is pulled.
+        guest.run(f"bootc switch --quiet {name}", timeout_s=300)
+        assert guest.run("bootc status --json").stderr == ""
+
+    with boot(disk) as guest:
+        _wait_until_started(guest)
+        assert guest.run(_FAILED).stdout == "bootc-boot-check.service\n"
+        journal = "journalctl --boot --output=cat MESSAGE_ID=6d1275ef0d0e43b893296e469b64b660"
+        power = "the system did not shut down in order, as when the power fails"
+        said = guest.run(journal).stdout
+        assert said.startswith(f"{what}, staged ")
+        assert said.endswith(f" was not applied: {power}\n")
+        guest.reboot(f"bootc switch --quiet --apply {name}", timeout_s=300)
+
+        assert digests(guest)["booted"] == second
+        guest.wait_until_running()
+        assert _result(guest, "bootc-boot-check.service") == "yes"
+        assert guest.run("bootc status --json").stderr == ""
+        assert guest.run(_MOTD, check=False).stdout == ""
+        guest.poweroff()
+
+
+def _result(guest: Guest, unit: str) -> str:
+    """Tell whether the conditions of a unit were met in this boot."""
+    ask = f"systemctl show --property=ConditionResult --value {shlex.quote(unit)}"
+    return guest.run(ask).stdout.strip()
+
+
+def _wait_until_started(guest: Guest) -> None:
+    guest.run("systemctl is-system-running --wait", check=False, timeout_s=120)
