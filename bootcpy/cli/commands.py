@@ -44,6 +44,8 @@ class Command:
 GROUPS = {
     "install": Group(help="Install this container image onto a disk or into a file system."),
     "container": Group(help="Make, inspect and check a bootable container image."),
+    "image": Group(help="Look at the images that a host holds.", hidden=True),
+    "loader-entries": Group(help="Own kernel arguments of the boot entries.", hidden=True),
     "internals": Group(help="Helpers that the system calls; not stable.", hidden=True),
 }
 
@@ -59,6 +61,9 @@ COMMANDS: tuple[Command, ...] = (
     Command(words="container prepare", function="container:prepare"),
     Command(words="install to-disk", function="install:to_disk"),
     Command(words="install print-configuration", function="install:print_configuration"),
+    Command(words="image list", function="image:list_"),
+    Command(words="image copy-to-storage", function="image:copy_to_storage"),
+    Command(words="loader-entries set-options-for-source", function="loader_entries:set_options"),
     Command(words="completion", function="completion:completion", hidden=True),
     Command(words="internals boot-check", function="internals:boot_check"),
     Command(words="internals publish-motd", function="internals:publish_motd"),

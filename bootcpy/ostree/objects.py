@@ -88,7 +88,7 @@ def _swap(number: int) -> int:
     return int.from_bytes(number.to_bytes(4, "big"), "little")
 
 
-def _xattrs(path: Path) -> list[tuple[bytes, bytes]]:
+def read_xattrs(path: Path) -> list[tuple[bytes, bytes]]:
     """Return a file's extended attributes by name, without the overlay driver's."""
     names = (os.fsencode(name) for name in os.listxattr(path, follow_symlinks=False))
     return [
@@ -106,7 +106,7 @@ def store_file(repo: OSTree.Repo, path: Path) -> str:
     """
     found = path.lstat()
     is_link = stat.S_ISLNK(found.st_mode)
-    xattrs = GLib.Variant("a(ayay)", [(name + b"\0", value) for name, value in _xattrs(path)])
+    xattrs = GLib.Variant("a(ayay)", [(name + b"\0", value) for name, value in read_xattrs(path)])
     if is_link:
         link: str = repo.write_symlink(
             None, found.st_uid, found.st_gid, xattrs, str(path.readlink()), None
@@ -151,7 +151,7 @@ def _content_checksum(
 def write_metadata_of(repo: OSTree.Repo, directory: Path) -> str:
     """Write the dirmeta of a directory on disk, without the overlay driver's attributes."""
     found = directory.stat()
-    xattrs = _xattrs(directory)
+    xattrs = read_xattrs(directory)
     return write_directory_metadata(
         repo,
         uid=found.st_uid,

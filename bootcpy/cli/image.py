@@ -1,0 +1,79 @@
+"""`bootc image`: the images that a host holds."""
+
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from bootcpy.cli import progress
+from bootcpy.model.image import ImageReference
+
+_HEADER = ("REPOSITORY", "TYPE")
+
+
+class ImageType(StrEnum):
+    """Which images to list."""
+
+    ALL = "all"
+    LOGICAL = "logical"  # bound to the image; not supported yet, so there is none
+    HOST = "host"
+
+
+class ListFormat(StrEnum):
+    """How to list them."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def list_(
+    type_: Annotated[
+        ImageType, typer.Option("--type", help="Only images of this type.")
+    ] = ImageType.ALL,
+    form: Annotated[
+        ListFormat, typer.Option("--format", help="Print a table, or JSON.")
+    ] = ListFormat.TABLE,
+) -> None:
+    """List the images that this host holds."""
+    from bootcpy.verbs import image as verb
+    from bootcpy.verbs.status import is_in_container
+
+    # In a container `all` means what the image itself binds, as with bootc.
+    if type_ is ImageType.LOGICAL or (type_ is ImageType.ALL and is_in_container()):
+        names: tuple[str, ...] = ()
+    else:
+        names = verb.host_images()
+    if form is ListFormat.JSON:
+        entries = [{"image_type": "host", "image": name} for name in names]
+        print(json.dumps(entries, indent=2))
+        return
+    rows = (_HEADER, *((name, "host") for name in names))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for row in rows:
+        cells = (f" {text:<{width}} " for text, width in zip(row, widths, strict=True))
+        print("".join(cells))
+
+
+def copy_to_storage(
+    source: Annotated[
+        str | None, typer.Option("--source", help="The image; the default is the booted one.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="Its name there; the default is localhost/bootc.")
+    ] = None,
+) -> None:
+    """Copy an image of this host into podman's storage."""
+    from bootcpy.verbs import image as verb
+
+    def announce(line: str) -> None:
+        print(line, flush=True)
+
+    with progress.opened() as sink:
+        copied = verb.copy_to_storage(
+            None if source is None else ImageReference.parse(source),
+            target or verb.DEFAULT_TARGET,
+            sink,
+            announce,
+        )
+    print(f"Pushed: {copied.target} {copied.digest}")
