@@ -187,6 +187,36 @@ def test_upgrade_download_only_is_held_back_and_released(host: BootedHost, layou
     assert _digests(host)["booted"] == second
 
 
+def test_upgrade_writes_progress_as_json_lines(host: BootedHost, layout: Path) -> None:
+    write_image(layout, [BASE | _KARGS_1, {"usr/new": "x"}], version="2")
+    script = "exec python3 -m bootcpy upgrade --quiet --progress-fd 3 3>/run/progress"
+    finished = subprocess.run(
+        host.command("sh", "-c", script),
+        env=host.environment(),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    text = (host.run_directory / "progress").read_text(encoding="utf-8")
+    events = [json.loads(line) for line in text.splitlines()]
+    assert events[0] == {"type": "Start", "version": "0.1.0"}
+    pulls = [event for event in events if event.get("task") == "pulling"]
+    assert pulls[-1]["type"] == "ProgressBytes"
+    assert (pulls[-1]["steps"], pulls[-1]["stepsTotal"], pulls[-1]["stepsCached"]) == (1, 1, 1)
+    assert pulls[-1]["bytes"] == pulls[-1]["bytesTotal"]
+    last = events[-1]
+    assert (last["type"], last["task"]) == ("ProgressSteps", "staging")
+    assert (last["steps"], last["stepsTotal"]) == (3, 3)
+    assert [(each["subtask"], each["completed"]) for each in last["subtasks"]] == [
+        ("merging", True),
+        ("deploying", True),
+        ("bound_images", True),
+        ("cleanup", True),
+        ("cleanup", True),
+    ]
+
+
 def test_upgrade_apply_reboots_once_staged(host: BootedHost, layout: Path) -> None:
     calls = host.fake_program("systemd-run", then="kill -TERM $PPID")
     second = write_image(layout, [BASE], version="2")
@@ -367,6 +397,21 @@ def test_rollback_discards_what_is_staged(host: BootedHost, layout: Path) -> Non
     assert _digests(host)["staged"] is None
     host.reboot()
     assert _digests(host) == {"staged": None, "booted": first, "rollback": second}
+
+
+def test_a_missing_deployment_directory_is_named(host: BootedHost, layout: Path) -> None:
+    write_image(layout, [BASE], version="2")
+    _bootc(host, "upgrade")
+    host.reboot()
+    checksum = host.status()["status"]["rollback"]["ostree"]["checksum"]
+    lost = host.root / f"ostree/deploy/default/deploy/{checksum}.0"
+    subprocess.run(["chattr", "-f", "-i", lost], check=False)
+    shutil.rmtree(lost)
+    for words in (["status"], ["rollback"]):
+        finished = host.bootc(*words)
+        assert finished.returncode == 1
+        assert finished.stderr.startswith("error: the deployments of this system cannot be read: ")
+        assert "Parsing deployment /ostree/boot." in finished.stderr
 
 
 def test_rollback_needs_a_rollback(host: BootedHost) -> None:
