@@ -21,9 +21,25 @@ _MEANINGS = (
         "sign the image as that policy demands, or correct the policy",
     ),
     (
-        r"unauthorized|authentication required|denied|\b401\b|\b403\b",
+        r"unauthorized|authentication required|denied:|is denied|\b401\b|\b403\b",
         "{registry} refuses access to {image}: {cause} ({credentials})",
         "put the credentials (as podman login --authfile writes them) into /etc/ostree/auth.json",
+    ),
+    (
+        # Archives that end before their index does.
+        r"container_images_oci\d+/index.json: no such file|\"manifest.json\": file does not exist",
+        "{image} is truncated or not an image: {cause}",
+        "copy or download it again",
+    ),
+    (
+        r"invalid reference format",
+        "{image} does not follow the grammar of image names: {cause}",
+        "check the name and the tag",
+    ),
+    (
+        r"not supported over overlayfs",
+        "podman's storage is not visible here, so there is no {image}: {cause}",
+        "add -v /var/lib/containers:/var/lib/containers to podman run",
     ),
     (
         (

@@ -3,7 +3,12 @@ from dataclasses import replace
 import pytest
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.bootable import BootFacts, require_bootable_tree, requires_composefs
+from bootcpy.model.bootable import (
+    BootFacts,
+    protects_toplevel,
+    require_bootable_tree,
+    requires_composefs,
+)
 
 GOOD = BootFacts(
     kernels=("6.12.1",),
@@ -65,3 +70,19 @@ def test_requires_composefs(value: str, *, expected: bool) -> None:
 @pytest.mark.parametrize("text", ["", "[composefs]\n", "[sysroot]\nreadonly=true\n"])
 def test_requires_composefs_is_off_by_default(text: str) -> None:
     assert not requires_composefs(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", False),
+        ("[composefs]\nenabled = no\n", False),
+        ("[composefs]\nenabled = maybe\n", True),
+        ("[composefs]\nenabled = Signed\n", True),
+        ("[root]\ntransient = true\n", True),
+        ("[root]\ntransient = false\n", False),
+        ("[etc]\ntransient = true\n", False),
+    ],
+)
+def test_protects_toplevel(text: str, *, expected: bool) -> None:
+    assert protects_toplevel(text) is expected

@@ -1,0 +1,243 @@
+"""skopeo's words, as versions 1.9 to 1.22 have them, and what the user is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bootcpy.model.image import ImageReference
+from bootcpy.model.registry import (
+    explain_blob_failure,
+    explain_open_failure,
+    is_transient,
+    refuses_nothing,
+    registry_host,
+)
+
+REGISTRY = ImageReference.parse("docker://quay.io/example/os:1")
+ARCHIVE = ImageReference.parse("oci-archive:/srv/os.tar:x")
+STORAGE = ImageReference.parse("containers-storage:localhost/os:1")
+PING = 'pinging container registry quay.io: Get "https://quay.io/v2/"'
+
+
+@pytest.mark.parametrize(
+    ("reference", "cause", "message", "hint"),
+    [
+        (
+            REGISTRY,
+            "reading manifest 1 in quay.io/example/os: manifest unknown",
+            "there is no image docker://quay.io/example/os:1: reading manifest 1",
+            "check the name",
+        ),
+        (
+            REGISTRY,
+            "reading manifest 1 in quay.io/example/os: name unknown: repository not found",
+            "there is no image",
+            "check the name",
+        ),
+        (
+            REGISTRY,
+            "reading manifest 1 in quay.io/denied/os: manifest unknown",
+            "there is no image",
+            "check the name",
+        ),
+        (
+            REGISTRY,
+            f"{PING}: dial tcp 192.0.2.1:443: connect: connection refused",
+            "registry quay.io cannot be reached",
+            "check the network",
+        ),
+        (
+            REGISTRY,
+            f"{PING}: dial tcp: lookup quay.io on 192.0.2.53:53: no such host",
+            "registry quay.io cannot be reached",
+            "check the network",
+        ),
+        (
+            REGISTRY,
+            f"{PING}: net/http: TLS handshake timeout",
+            "registry quay.io cannot be reached",
+            "check the network",
+        ),
+        (
+            REGISTRY,
+            f"{PING}: tls: failed to verify certificate: x509: unknown authority",
+            "registry quay.io is not trusted",
+            "certs.d",
+        ),
+        (
+            REGISTRY,
+            f"{PING}: http: server gave HTTP response to HTTPS client",
+            "registry quay.io is not trusted",
+            "registries.conf.d",
+        ),
+        (
+            REGISTRY,
+            "reading manifest 1 in quay.io/example/os: unauthorized: access is not authorized",
+            "registry quay.io refuses access to docker://quay.io/example/os:1",
+            "/etc/ostree/auth.json",
+        ),
+        (
+            REGISTRY,
+            "reading manifest 1 in ghcr.io/x: denied: requested access to the resource is denied",
+            "refuses access",
+            "/etc/ostree/auth.json",
+        ),
+        (
+            REGISTRY,
+            "Running image docker://quay.io/example/os:1 is rejected by policy.",
+            "example/os:1 is rejected by the policy in /etc/containers/policy.json",
+            "sign the image",
+        ),
+        (
+            REGISTRY,
+            "A signature was required, but no signature exists",
+            "is rejected by the policy",
+            "sign the image",
+        ),
+        (
+            REGISTRY,
+            "invalid reference format: repository name must be lowercase",
+            "docker://quay.io/example/os:1 does not follow the grammar",
+            "check the name",
+        ),
+        (ARCHIVE, 'no descriptor found for reference "x"', "there is no image", "check the name"),
+        (
+            ARCHIVE,
+            'creating temp directory: archive file not found: "/srv/os.tar"',
+            "there is no image oci-archive:/srv/os.tar:x",
+            "check the name",
+        ),
+        (
+            ARCHIVE,
+            'untarring file "/var/tmp/container_images_oci12": unexpected EOF',
+            "oci-archive:/srv/os.tar:x is truncated or not an image",
+            "copy or download",
+        ),
+        (
+            ARCHIVE,
+            "open /var/tmp/container_images_oci12/index.json: no such file or directory",
+            "oci-archive:/srv/os.tar:x is truncated or not an image",
+            "copy or download",
+        ),
+        (
+            ImageReference.parse("docker-archive:/srv/os.tar"),
+            'loading tar component "manifest.json": file does not exist',
+            "docker-archive:/srv/os.tar is truncated or not an image",
+            "copy or download",
+        ),
+        (
+            STORAGE,
+            'reference "[overlay@/storage]localhost/os:1" does not resolve to an image ID',
+            "there is no image containers-storage:localhost/os:1",
+            "check the name",
+        ),
+        (
+            STORAGE,
+            "'overlay' is not supported over overlayfs, a mount_program is required",
+            "podman's storage is not visible here",
+            "-v /var/lib/containers:/var/lib/containers",
+        ),
+        (REGISTRY, "something\nnew  happened", "cannot open docker://quay.io/example/os:1", None),
+    ],
+)
+def test_explain_open_failure(
+    reference: ImageReference, cause: str, message: str, hint: str | None
+) -> None:
+    told, advice = explain_open_failure(
+        cause, reference, auth_file=None, policy_file=Path("/etc/containers/policy.json")
+    )
+    assert message in told
+    assert " ".join(cause.split()) in told
+    assert "\n" not in told
+    assert (hint in (advice or "")) if hint else advice is None
+
+
+@pytest.mark.parametrize(
+    ("auth_file", "told"),
+    [
+        (Path("/etc/ostree/auth.json"), "credentials from /etc/ostree/auth.json"),
+        (None, "no credentials: none of /run/ostree/auth.json, /etc/ostree/auth.json"),
+    ],
+)
+def test_explain_open_failure_says_which_credentials_were_refused(
+    auth_file: Path | None, told: str
+) -> None:
+    message, _ = explain_open_failure(
+        "unauthorized: x", REGISTRY, auth_file=auth_file, policy_file=None
+    )
+    assert told in message
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        ("expected 95 bytes in blob, got 94", "content"),
+        ("corrupted blob, expecting sha256:1, got sha256:2", "content"),
+        ("open /srv/blobs/sha256/12: no such file or directory", "source"),
+        ("reading blob sha256:1: connection reset by peer", "source"),
+    ],
+)
+def test_explain_blob_failure(cause: str, kind: str) -> None:
+    found, message, hint = explain_blob_failure(cause, REGISTRY, "sha256:12")
+    assert found == kind
+    assert message.startswith("layer sha256:12 of docker://quay.io/example/os:1 ")
+    assert message.endswith(cause)
+    assert hint
+
+
+@pytest.mark.parametrize(
+    ("cause", "transient"),
+    [
+        ("connection reset by peer", True),
+        ("net/http: TLS handshake timeout", True),
+        ("received unexpected HTTP status: 503 Service Unavailable", True),
+        ("toomanyrequests: too many requests", True),
+        ("unexpected EOF", True),
+        ("manifest unknown", False),
+        ("unauthorized: access denied", False),
+        ("no such host", False),
+        ("corrupted blob, expecting sha256:5035", False),
+    ],
+)
+def test_is_transient(cause: str, *, transient: bool) -> None:
+    assert is_transient(cause) is transient
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("docker://quay.io/a/b:1", "registry quay.io"),
+        ("docker://127.0.0.1:5000/a", "registry 127.0.0.1:5000"),
+        ("oci:/a", "oci"),
+        ("containers-storage:a", "containers-storage"),
+    ],
+)
+def test_registry_host(text: str, host: str) -> None:
+    assert registry_host(ImageReference.parse(text)) == host
+
+
+_ANYTHING = {"type": "insecureAcceptAnything"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ({"default": [_ANYTHING]}, True),
+        ({"default": [_ANYTHING], "transports": {"docker": {"": [{"type": "reject"}]}}}, True),
+        ({"default": [{"type": "reject"}]}, False),
+        ({"default": [_ANYTHING, {"type": "signedBy"}]}, False),
+        ({"default": []}, False),
+        ({"default": ["insecureAcceptAnything"]}, False),
+        ({}, False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_refuses_nothing(policy: object, *, expected: bool) -> None:
+    assert refuses_nothing(json.dumps(policy)) is expected
+
+
+def test_refuses_nothing_does_not_guess_what_is_no_json() -> None:
+    with pytest.raises(ValueError, match="Expecting"):
+        refuses_nothing("{")
