@@ -83,6 +83,7 @@ def boot_facts_of(tree: CommitTree) -> BootFacts:
 
 
 def read_kargs_d(tree: CommitTree) -> tuple[tuple[str, str], ...]:
-    """Return the name and text of each file in the image's usr/lib/bootc/kargs.d."""
-    found = ((name, tree.content(paths.KARGS_D / name)) for name in tree.names(paths.KARGS_D))
+    """Return the path in the image, and the text, of each file in usr/lib/bootc/kargs.d."""
+    names = [paths.KARGS_D / name for name in tree.names(paths.KARGS_D)]
+    found = ((f"/{name}", tree.content(name)) for name in names)
     return tuple((name, boot_facts.read_config(path)) for name, path in found if path is not None)

@@ -50,10 +50,22 @@ def read_boot_state() -> BootState:
             if attempt == _ATTEMPTS:
                 raise DeploymentError(
                     f"the deployments of this system cannot be read: {e.message}",
-                    hint=None if os.geteuid() == 0 else "run the command as root",
+                    hint=_hint(e.message) if os.geteuid() == 0 else "run the command as root",
                 ) from e
         time.sleep(_PAUSE_S)
     raise AssertionError  # the loop returns or raises
+
+
+def _hint(message: str) -> str | None:
+    """Return what lets libostree read its deployments again; its own tools cannot either."""
+    if ".origin" in message:
+        return "correct the origin file, or make it an empty one; switch then to an image"
+    if "Parsing deployment" in message and "No such file" in message:
+        return (
+            "restore the deployment's directory, or remove the file in /boot/loader/entries "
+            "whose options name it"
+        )
+    return None
 
 
 def boot_state(sysroot: OSTree.Sysroot) -> BootState:

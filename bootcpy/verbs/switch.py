@@ -61,9 +61,12 @@ def fetch_and_stage(
         return pull(system, source, stage.image), record_of(source)
 
     commit, record = with_image(stage.image, system.progress, use)
+    outcome = stage_commit(system, decision, stage, commit, record)
     if not retain and system.booted.origin.refspec is not None:
+        # Last, as what was refused must leave everything as it was. The commit stays in any
+        # case, for as long as it is deployed.
         staging.drop_refspec(system.sysroot.repo(), system.booted.origin.refspec)
-    return stage_commit(system, decision, stage, commit, record)
+    return outcome
 
 
 def switch_in_place(target: SignedImageReference, sysroot: Path = paths.SYSROOT) -> Outcome:
