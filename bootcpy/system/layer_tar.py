@@ -11,6 +11,12 @@ import tarfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from tarfile import (  # type: ignore[attr-defined] # the stub leaves two out
+    EmptyHeaderError,
+    EOFHeaderError,
+    HeaderError,
+    ReadError,
+)
 from typing import IO, Final, Self, TypeVar
 
 from bootcpy.errors import ImageContentError
@@ -177,26 +183,23 @@ class _StrictInfo(tarfile.TarInfo):
     """
 
     @classmethod
+    def fromtarfile(cls, tarfile: "tarfile.TarFile") -> Self:
+        try:
+            return super().fromtarfile(tarfile)
+        except (EmptyHeaderError, EOFHeaderError):  # nothing more, or the zeros of the end
+            raise
+        except HeaderError as e:
+            raise ReadError(str(e)) from e
+
+    @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        with _strict(buf):
-            return _bounded(super().frombuf(buf, encoding, errors))
+        return _bounded(super().frombuf(buf, encoding, errors))
 
     # What newer Pythons (3.13.5, and security updates of older ones) call in its place.
     @classmethod
     def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **options: bool) -> Self:
-        with _strict(buf):
-            made: Self = super()._frombuf(buf, encoding, errors, **options)  # type: ignore[misc]
-            return _bounded(made)
-
-
-@contextmanager
-def _strict(block: bytes | bytearray) -> Generator[None]:
-    try:
-        yield
-    except tarfile.HeaderError as e:
-        if not any(block):  # nothing, or the zeros of the end
-            raise
-        raise tarfile.ReadError(str(e)) from e
+        made: Self = super()._frombuf(buf, encoding, errors, **options)  # type: ignore[misc]
+        return _bounded(made)
 
 
 _Info = TypeVar("_Info", bound=tarfile.TarInfo)
