@@ -48,3 +48,16 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
         )
         yield server
         CONFIGURATION.unlink()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Path]:
+    """An empty podman storage at its usual place, for this test alone."""
+    if os.geteuid() != 0 or not Path("/run/.containerenv").exists():
+        pytest.skip("mounts over podman's storage: runs as root in a container of the image")
+    place, own = Path("/var/lib/containers"), tmp_path / "containers"
+    own.mkdir()
+    place.mkdir(exist_ok=True)
+    subprocess.run(["mount", "--bind", own, place], check=True)
+    yield place / "storage"
+    subprocess.run(["umount", "--recursive", place], check=True)

@@ -42,6 +42,7 @@ class Encapsulation:
     _paths: dict[str, list[str]] = field(default_factory=dict)
     _trees: list[Member] = field(default_factory=list)
     _named: set[str] = field(default_factory=set)
+    _written: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         _, variant, _ = self.repo.load_commit(self.commit)
@@ -54,9 +55,11 @@ class Encapsulation:
             (tree, "dirtree", OSTree.ObjectType.DIR_TREE),
         ):
             _, variant = self.repo.load_variant(which, checksum)
-            self._trees.append(file(object_path(checksum, kind), octets(variant)))
-        if path:
-            self._trees.append(directory(f"./{path}"))
+            if checksum not in self._written:
+                self._written.add(checksum)
+                self._trees.append(file(object_path(checksum, kind), octets(variant)))
+        if path and path != "sysroot":  # the scaffold has that one
+            self._trees.append(directory(f"./{_in_layer(path)}"))
         _, listing = self.repo.load_variant(OSTree.ObjectType.DIR_TREE, tree)
         for name, content in listing.unpack()[0]:
             place = f"{path}/{name}" if path else name
@@ -104,8 +107,7 @@ class Encapsulation:
             content = bytes(stream.read_bytes(size, None).get_data() or b"") if size else b""
             yield file(name, content, mode=mode & 0o7777, uid=uid, gid=gid)
         for path in self._paths[checksum]:
-            moved = path.replace("usr/etc/", "etc/", 1) if path.startswith("usr/etc/") else path
-            yield hardlink(moved, name)
+            yield hardlink(_in_layer(path), name)
 
     def _xattrs(self, checksum: str, content: bytes) -> Iterator[Member]:
         digest = hashlib.sha256(content).hexdigest()
@@ -125,6 +127,11 @@ class Encapsulation:
         dealt = [self.files[index :: chunks + 1] for index in range(chunks + 1)]
         members = [self.commit_layer(dealt[0]), *(self.chunk(files) for files in dealt[1:])]
         return [LayerBlob.of_tar(tar(*layer, form=tarfile.GNU_FORMAT)) for layer in members]
+
+
+def _in_layer(path: str) -> str:
+    """Return where a layer has what a commit has at `path`."""
+    return path.removeprefix("usr/") if f"{path}/".startswith("usr/etc/") else path
 
 
 def labels(layers: list[LayerBlob]) -> dict[str, str]:

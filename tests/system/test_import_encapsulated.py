@@ -168,6 +168,54 @@ def test_layers_over_the_commit_are_filtered_as_it_allows(
     require_sound(repo_path)
 
 
+def test_links_that_podman_wrote_into_the_commits_repository_become_files(
+    repo_path: Path, oci: OciDirectory, commit: Commit
+) -> None:
+    layers = commit().layers()
+    stored = object_path("3" * 64, "file")
+    upper = LayerBlob.of(
+        file(stored, b"rebuilt", mode=0o755, mtime=1_700_000_000),
+        hardlink("usr/bin/rebuilt", stored, mtime=1_700_000_000),
+        hardlink("etc/rebuilt", stored, mtime=1_700_000_000),
+        hardlink("usr/bin/old", object_path("4" * 64, "file"), mtime=1_700_000_000),
+    )
+    image = oci.add_image([*layers, upper], labels=labels(layers))
+    merged = pull(repo_path, image)
+    found = listing(repo_path, merged)
+    assert found["usr/bin/rebuilt"] == found["usr/etc/rebuilt"] == "-00755 0 0 7"
+    assert "usr/bin/old" not in found
+    assert {path.partition("/")[0] for path in found} == {"", "usr", "sysroot", "var"}
+    require_sound(repo_path)
+
+
+@pytest.mark.parametrize("transport", ["oci-archive", "containers-storage", "podman's id"])
+def test_other_sources_give_the_same_commit(
+    repo_path: Path,
+    oci: OciDirectory,
+    commit: Commit,
+    tmp_path: Path,
+    storage: Path,
+    transport: str,
+) -> None:
+    embedded = commit()
+    layers = embedded.layers()
+    source = oci.add_image([*layers, LayerBlob.of(*_UPPER)], labels=labels(layers))
+    place = f"{tmp_path}/copy:1" if transport == "oci-archive" else "localhost/example/os:1"
+    kind = "oci-archive" if transport == "oci-archive" else "containers-storage"
+    target = f"{kind}:{place}"
+    subprocess.run(["skopeo", "copy", "--quiet", str(source), target], check=True)
+    assert storage.exists() is (kind == "containers-storage")
+    if transport == "podman's id":
+        target = f"{kind}:@{oci.config_digest('latest').removeprefix('sha256:')}"
+    merged = pull(repo_path, ImageReference.parse(target), record_as=RECORDED)
+    assert ostree(repo_path, "rev-parse", f"{merged}^").strip() == embedded.commit
+    found = listing(repo_path, merged)
+    assert content(repo_path, merged, "/usr/etc/motd") == "welcome\n"
+    assert "opt/tool" not in found
+    assert {path.partition("/")[0] for path in found} == {"", "usr", "sysroot", "var"}
+    require_sound(repo_path)
+
+
 def test_a_damaged_object_is_refused_and_whole_chunks_are_kept(
     repo_path: Path, oci: OciDirectory, commit: Commit
 ) -> None:

@@ -1,8 +1,6 @@
 """The same image from every kind of source."""
 
-import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -133,19 +131,6 @@ def test_layers_are_known_by_their_content_when_compressed_otherwise(
 
 
 # ---------------------------------------------------------------------- podman's storage
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Iterator[Path]:
-    """An empty podman storage at its usual place, for this test alone."""
-    if os.geteuid() != 0 or not Path("/run/.containerenv").exists():
-        pytest.skip("mounts over podman's storage: runs as root in a container of the image")
-    place, own = Path("/var/lib/containers"), tmp_path / "containers"
-    own.mkdir()
-    place.mkdir(exist_ok=True)
-    subprocess.run(["mount", "--bind", own, place], check=True)
-    yield place / "storage"
-    subprocess.run(["umount", "--recursive", place], check=True)
 
 
 def test_podman_storage_read_in_place_and_through_skopeo_gives_the_same(
