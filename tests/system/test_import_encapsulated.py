@@ -69,7 +69,12 @@ def test_the_embedded_commit_is_the_same_commit_again(
     assert found[RECORDED_REF] == merged
     assert found[layers[0].ref] == embedded.commit
     assert found.keys() == {layer.ref for layer in layers} | {RECORDED_REF}
+    assert not _is_partial(repo_path, embedded.commit)
     require_sound(repo_path)
+
+
+def _is_partial(repo_path: Path, commit: str) -> bool:
+    return (repo_path / f"state/{commit}.commitpartial").exists()
 
 
 def test_chunks_are_kept_by_object_sets(repo_path: Path, oci: OciDirectory, commit: Commit) -> None:
@@ -230,6 +235,8 @@ def test_a_damaged_object_is_refused_and_whole_chunks_are_kept(
     with pytest.raises(ImageContentError, match="Corrupted file object"):
         pull(repo_path, oci.add_image(layers, labels=labels(layers)))
     assert refs(repo_path).keys() <= {good[1].ref}
+    written = repo_path / f"objects/{embedded.commit[:2]}/{embedded.commit[2:]}.commit"
+    assert _is_partial(repo_path, embedded.commit) or not written.exists()
 
     whole = [*good, LayerBlob.of(*embedded.chunk(second))]
     pull(repo_path, oci.add_image(whole, labels=labels(whole)))
