@@ -108,7 +108,7 @@ def find_layer_trees(
     layer_id = image.get("layer") if image else None
     while layer_id:
         layer = layers.get(layer_id)
-        if layer is None:
+        if layer is None or layer in chain:  # gone, or corrupt
             return None
         chain.insert(0, layer)
         layer_id = layer.get("parent")
