@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bootcpy.ostree.repo import open_repo
+from tests.system.encapsulate import Attributes, Commit, Encapsulation
 from tests.system.oci_images import OciDirectory
+from tests.system.pulls import ostree
 from tools.registry import REGISTRY, Registry, serving
 
 # The only place skopeo looks at besides root's home.
@@ -61,3 +64,33 @@ def storage(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["mount", "--bind", own, place], check=True)
     yield place / "storage"
     subprocess.run(["umount", "--recursive", place], check=True)
+
+
+@pytest.fixture
+def commit(tmp_path: Path) -> Commit:
+    """Make a commit of a tree with a bit of everything."""
+
+    def make(
+        prepare_root: str | None = None, attributes: Attributes = Attributes.INLINE
+    ) -> Encapsulation:
+        source, tree = tmp_path / "source", tmp_path / "tree"
+        for path in ("usr/bin", "usr/etc", "usr/share/docs", "usr/lib/ostree", "sysroot", "var"):
+            (tree / path).mkdir(parents=True)
+        (tree / "usr/bin/tool").write_bytes(os.urandom(300_000))
+        (tree / "usr/bin/tool").chmod(0o4755)
+        (tree / "usr/bin/large").write_bytes(os.urandom(3_000_000))
+        (tree / "usr/bin/alias").symlink_to("tool")
+        (tree / "usr/etc/hosts").write_text("127.0.0.1 localhost\n", encoding="utf-8")
+        (tree / "usr/share/docs/leer").touch()
+        (tree / "usr/share/docs/Grüße").write_text("hello\n", encoding="utf-8")
+        os.setxattr(tree / "usr/share/docs/Grüße", "user.mood", b"\x00\xffgood")
+        os.setxattr(tree / "usr/bin/alias", "security.test", b"1", follow_symlinks=False)
+        os.chown(tree / "usr/share/docs", 12, 34)
+        (tree / "usr/share/docs").chmod(0o2750)
+        if prepare_root is not None:
+            (tree / "usr/lib/ostree/prepare-root.conf").write_text(prepare_root, encoding="utf-8")
+        ostree(source, "init", "--mode=bare")
+        checksum = ostree(source, "commit", f"--tree=dir={tree}", "--branch=os").strip()
+        return Encapsulation(open_repo(source), checksum, attributes)
+
+    return make

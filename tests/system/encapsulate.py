@@ -5,7 +5,7 @@ Small and slow: everything is made in memory.
 
 import hashlib
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -127,6 +127,9 @@ class Encapsulation:
         dealt = [self.files[index :: chunks + 1] for index in range(chunks + 1)]
         members = [self.commit_layer(dealt[0]), *(self.chunk(files) for files in dealt[1:])]
         return [LayerBlob.of_tar(tar(*layer, form=tarfile.GNU_FORMAT)) for layer in members]
+
+
+Commit = Callable[..., Encapsulation]  # makes one; see the fixture `commit`
 
 
 def _in_layer(path: str) -> str:

@@ -1,6 +1,5 @@
 """Images with an embedded ostree commit: real libostree, real skopeo, hand-made layers."""
 
-import os
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -9,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.image import ImageReference, OstreeRemote, Transport
+from bootcpy.model.image import ImageReference, Transport
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.repo import open_repo
-from tests.layers import Member, bootable_tree, directory, file, hardlink, tar, whiteout
-from tests.system.encapsulate import Attributes, Encapsulation, labels, object_path
+from tests.layers import Member, directory, file, hardlink, tar, whiteout
+from tests.system.encapsulate import Attributes, Commit, labels, object_path
 from tests.system.oci_images import LayerBlob, OciDirectory
 from tests.system.pulls import Recorder, content, listing, ostree, pull, refs, require_sound
 
@@ -21,39 +20,6 @@ RECORDED = ImageReference(Transport.REGISTRY, "quay.io/example/os:latest")
 RECORDED_REF = "image/docker_3A__2F__2F_quay_2E_io/example/os_3A_latest"
 # Every object-set commit has this root: root's, mode 0755, without attributes.
 OBJECT_SET_META = "446a0ef11b7cc167f3b603e585c7eeeeb675faa412d5ec73f62988eb0b6c5488"
-
-
-Commit = Callable[..., Encapsulation]
-
-
-@pytest.fixture
-def commit(tmp_path: Path) -> Commit:
-    """Make a commit of a tree with a bit of everything."""
-
-    def make(
-        prepare_root: str | None = None, attributes: Attributes = Attributes.INLINE
-    ) -> Encapsulation:
-        source, tree = tmp_path / "source", tmp_path / "tree"
-        for path in ("usr/bin", "usr/etc", "usr/share/docs", "usr/lib/ostree", "sysroot", "var"):
-            (tree / path).mkdir(parents=True)
-        (tree / "usr/bin/tool").write_bytes(os.urandom(300_000))
-        (tree / "usr/bin/tool").chmod(0o4755)
-        (tree / "usr/bin/large").write_bytes(os.urandom(3_000_000))
-        (tree / "usr/bin/alias").symlink_to("tool")
-        (tree / "usr/etc/hosts").write_text("127.0.0.1 localhost\n", encoding="utf-8")
-        (tree / "usr/share/docs/leer").touch()
-        (tree / "usr/share/docs/Grüße").write_text("hello\n", encoding="utf-8")
-        os.setxattr(tree / "usr/share/docs/Grüße", "user.mood", b"\x00\xffgood")
-        os.setxattr(tree / "usr/bin/alias", "security.test", b"1", follow_symlinks=False)
-        os.chown(tree / "usr/share/docs", 12, 34)
-        (tree / "usr/share/docs").chmod(0o2750)
-        if prepare_root is not None:
-            (tree / "usr/lib/ostree/prepare-root.conf").write_text(prepare_root, encoding="utf-8")
-        ostree(source, "init", "--mode=bare")
-        checksum = ostree(source, "commit", f"--tree=dir={tree}", "--branch=os").strip()
-        return Encapsulation(open_repo(source), checksum, attributes)
-
-    return make
 
 
 def test_the_embedded_commit_is_the_same_commit_again(
@@ -316,144 +282,3 @@ def test_a_wrong_diff_id_of_a_chunk_is_refused(
     with pytest.raises(ImageContentError, match="sha256:0000"):
         pull(repo_path, oci.add_image(layers, labels=labels(layers)))
     assert refs(repo_path) == {}
-
-
-# ------------------------------------------------------------------ signatures by a remote
-
-
-def _gpg(home: Path, *args: str) -> str:
-    done = subprocess.run(
-        ["gpg", "--homedir", home, "--batch", "--quiet", *args],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A GnuPG home with the keys of signer and stranger, each exported to NAME.asc."""
-    home = tmp_path_factory.mktemp("gnupg")
-    home.chmod(0o700)
-    for name in ("signer", "stranger"):
-        _gpg(home, "--passphrase", "", "--quick-generate-key", name, "ed25519", "sign")
-        _gpg(home, "--armor", "--output", str(home / f"{name}.asc"), "--export", name)
-    return home
-
-
-def _trust(repo_path: Path, key: Path) -> OstreeRemote:
-    add = ("remote", "add", f"--gpg-import={key}", "vendor", "https://ostree.example.org")
-    ostree(repo_path, *add)
-    return OstreeRemote("vendor")
-
-
-def _sign(embedded: Encapsulation, keys: Path) -> None:
-    listed = _gpg(keys, "--with-colons", "--list-keys", "signer")
-    fingerprints = [line for line in listed.splitlines() if line.startswith("fpr:")]
-    embedded.repo.sign_commit(embedded.commit, fingerprints[0].split(":")[9], str(keys), None)
-
-
-def test_a_signed_commit_satisfies_its_remote(
-    repo_path: Path, oci: OciDirectory, commit: Commit, keys: Path
-) -> None:
-    embedded = commit()
-    _sign(embedded, keys)
-    layers = embedded.layers()
-    image = oci.add_image(layers, labels=labels(layers))
-    merged = pull(repo_path, image, signature=_trust(repo_path, keys / "signer.asc"))
-    assert ostree(repo_path, "rev-parse", f"{merged}^").strip() == embedded.commit
-    assert "Good signature" in ostree(
-        repo_path, "show", "--gpg-verify-remote=vendor", embedded.commit
-    )
-
-
-@pytest.mark.parametrize(
-    ("signed", "trusted", "message"),
-    [
-        (False, "signer", "is not signed"),
-        (True, "stranger", "is not signed as the remote vendor demands"),
-    ],
-    ids=["unsigned", "signed by a stranger"],
-)
-def test_a_commit_its_remote_does_not_accept_is_refused(
-    repo_path: Path,
-    oci: OciDirectory,
-    commit: Commit,
-    keys: Path,
-    *,
-    signed: bool,
-    trusted: str,
-    message: str,
-) -> None:
-    embedded = commit()
-    if signed:
-        _sign(embedded, keys)
-    layers = embedded.layers(chunks=0)
-    image = oci.add_image(layers, labels=labels(layers))
-    remote = _trust(repo_path, keys / f"{trusted}.asc")
-    with pytest.raises(ImageContentError, match=message):
-        pull(repo_path, image, signature=remote)
-    assert refs(repo_path) == {}
-    assert not list((repo_path / "objects").glob("*/*"))
-    # What was taken without a question is asked when the question comes.
-    pull(repo_path, image)
-    with pytest.raises(ImageContentError, match=message):
-        pull(repo_path, image, signature=remote)
-
-
-def test_a_remote_cannot_vouch_for_an_image_without_a_commit(
-    repo_path: Path, oci: OciDirectory
-) -> None:
-    image = oci.add_image([LayerBlob.of(*bootable_tree())])
-    with pytest.raises(ImageContentError, match="no embedded ostree commit that the remote vendor"):
-        pull(repo_path, image, signature=OstreeRemote("vendor"))
-
-
-# ---------------------------------------------------------------------------- SELinux
-
-_CONTEXTS = """\
-/.*	system_u:object_r:default_t:s0
-/usr/bin(/.*)?	system_u:object_r:bin_t:s0
-/usr/etc(/.*)?	system_u:object_r:etc_t:s0
-"""
-
-
-def _policy() -> list[Member]:
-    top = "usr/etc/selinux"
-    return [
-        directory("usr"),
-        directory("usr/bin"),
-        file("usr/bin/added", b"1"),
-        directory("usr/etc"),
-        directory(top),
-        file(f"{top}/config", b"SELINUX=enforcing\nSELINUXTYPE=tiny\n"),
-        directory(f"{top}/tiny"),
-        directory(f"{top}/tiny/policy"),
-        file(f"{top}/tiny/policy/policy.33", b"not read for labelling"),
-        directory(f"{top}/tiny/contexts"),
-        directory(f"{top}/tiny/contexts/files"),
-        file(f"{top}/tiny/contexts/files/file_contexts", _CONTEXTS.encode()),
-    ]
-
-
-def test_files_are_labelled_by_the_policy_of_the_merged_tree(
-    repo_path: Path, oci: OciDirectory, commit: Commit
-) -> None:
-    layers = commit().layers()
-    upper = LayerBlob.of(*_policy())
-    first = oci.add_image([*layers, upper], labels=labels(layers))
-    merged = pull(repo_path, first)
-    found = listing(repo_path, merged)
-    label = {path: "bin_t" in facts or facts for path, facts in found.items()}
-    assert label["usr/bin/tool"] is True
-    assert label["usr/bin/added"] is True
-    assert "default_t" in found["usr/share/docs/Grüße"]
-    assert "user.mood" in found["usr/share/docs/Grüße"]
-    require_sound(repo_path)
-    # Once more over what is labelled already: every file has one label still.
-    more = [*layers, upper, LayerBlob.of(file("usr/bin/more", b"2"))]
-    second = oci.add_image(more, tag="next", labels=labels(layers))
-    again = listing(repo_path, pull(repo_path, second))
-    assert again["usr/bin/tool"] == found["usr/bin/tool"]
-    assert again["usr/bin/more"].count("security.selinux") == 1
