@@ -79,6 +79,7 @@ class DiskFacts:
 
     path: str
     size_bytes: int
+    identity: str = ""  # differs between two things that bore this path one after the other
     sector_bytes: int = 512
     model: str | None = None
     serial: str | None = None

@@ -35,6 +35,8 @@ _SECTOR_BYTES = 512  # the unit of sysfs sizes, whatever the disk's own
 _BLKRRPART = 0x125F  # linux/fs.h
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock where off_t has 64 bits
 _PARTITION_TIMEOUT_S = 10.0
+_LOCK_TIMEOUT_S = 10.0  # udev probes for moments only
+_POLL_S = 0.1
 _HOST_ROOTS = frozenset({Path("/"), Path("/sysroot"), Path("/usr")})
 
 
@@ -70,6 +72,7 @@ def read_disk(path: Path) -> TargetState:
         disk=DiskFacts(
             path=str(path),
             size_bytes=size_bytes,
+            identity=f"{_number(status.st_rdev)} {_read_text(disk / 'diskseq')}",
             sector_bytes=_read_int(disk / "queue/logical_block_size") or _SECTOR_BYTES,
             model=_property(sysfs, "ID_MODEL") or _read_text(disk / "device/model"),
             serial=_property(sysfs, "ID_SERIAL_SHORT") or _read_text(disk / "device/serial"),
@@ -110,6 +113,7 @@ def read_disk_file(path: Path) -> TargetState:
         disk=DiskFacts(
             path=str(path),
             size_bytes=status.st_size,
+            identity=f"{_number(status.st_dev)} {status.st_ino}",
             model="disk file",
             via_loopback=True,
         ),
@@ -308,17 +312,40 @@ def _is_locked(path: Path) -> bool:
 
 @contextmanager
 def locked(disk: Path) -> Generator[None]:
-    """Keep udev from probing `disk` and re-reading its partitions for as long.
+    """Keep other installations off the device or file `disk`, and udev's probing, for as long.
 
-    systemd's "Locking Block Device Access": a BSD lock on the whole disk's node.
+    systemd's "Locking Block Device Access": a BSD lock on the whole disk's node. As the
+    node stays open, its name is not given to another device meanwhile.
+
+    Raises:
+        TargetError: it cannot be opened for writing, or others keep it locked.
     """
-    fd = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        fd = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as e:
+        raise TargetError(f"cannot open {disk} for writing: {e.strerror}") from e
+    try:
+        _lock(fd, disk)
         yield
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _lock(fd: int, disk: Path) -> None:
+    deadline = time.monotonic() + _LOCK_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            if time.monotonic() >= deadline:
+                raise TargetError(
+                    f"{disk} is locked by another program, perhaps another installation",
+                    hint="`lslocks` names it; wait for it to finish",
+                ) from e
+            time.sleep(_POLL_S)
+        else:
+            return
 
 
 def partition_nodes(disk: Path, layout: DiskLayout, *, nodes: Path) -> dict[int, Path] | None:
@@ -343,17 +370,23 @@ def partition_nodes(disk: Path, layout: DiskLayout, *, nodes: Path) -> dict[int,
 
 def _reread(disk: Path) -> bool:
     fd = os.open(disk, os.O_RDONLY | os.O_CLOEXEC)
+    deadline = time.monotonic() + _PARTITION_TIMEOUT_S
     try:
-        fcntl.ioctl(fd, _BLKRRPART)
-    except OSError as e:
-        if e.errno in {errno.EINVAL, errno.ENOTTY}:
-            return False
-        raise TargetError(
-            f"the kernel cannot re-read the partition table of {disk}: {e.strerror}",
-            hint="something began to use the disk; stop it and try again",
-        ) from e
-    else:
-        return True
+        while True:
+            try:
+                fcntl.ioctl(fd, _BLKRRPART)
+            except OSError as e:
+                if e.errno in {errno.EINVAL, errno.ENOTTY}:
+                    return False
+                # Busy: somebody, such as a desktop, takes a short look at an old partition.
+                if e.errno != errno.EBUSY or time.monotonic() >= deadline:
+                    raise TargetError(
+                        f"the kernel cannot re-read the partition table of {disk}: {e.strerror}",
+                        hint="something began to use the disk; stop it and try again",
+                    ) from e
+                time.sleep(_POLL_S)
+            else:
+                return True
     finally:
         os.close(fd)
 
@@ -377,7 +410,7 @@ def _await_partition(disk: Path, partition: Partition, *, nodes: Path) -> Path:
             node = device_node(sysfs.name, os.makedev(int(major), int(minor)), nodes=nodes)
             if _partition_uuid(node) == str(partition.uuid):
                 return node
-        monitor.poll(timeout=0.1)  # an event, or time to look again where none can reach us
+        monitor.poll(timeout=_POLL_S)  # an event, or time to look again where none can reach us
     raise TargetError(
         f"partition {partition.number} ({partition.name}) of /dev/{disk.name} did not appear",
         hint="see the kernel's messages (`dmesg`)",

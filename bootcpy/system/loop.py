@@ -103,9 +103,14 @@ def _configure_free(config: bytes, nodes: Path) -> tuple[int, Path]:
             except OSError as e:
                 os.close(loop_fd)
                 if e.errno != errno.EBUSY:
-                    raise TargetError(f"cannot set up {node}: {e.strerror}") from e
+                    raise
             else:
                 return loop_fd, node
+    except OSError as e:
+        raise TargetError(
+            f"cannot set up a loop device: {e.filename or _CONTROL}: {e.strerror}",
+            hint="in a container, add --privileged",
+        ) from e
     finally:
         os.close(control_fd)
     raise TargetError("no loop device is free", hint="detach one: see `losetup --list`")

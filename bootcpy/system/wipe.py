@@ -20,9 +20,10 @@ def wipe(disk: Path, size_bytes: int) -> None:
     except ToolFailedError:
         table = {}
     sector_bytes = table.get("sectorsize", 512)
-    ranges = [
-        (p["start"] * sector_bytes, (p["start"] + p["size"]) * sector_bytes)
+    ranges = [  # a damaged table may name what lies beyond the end
+        (start, min(start + p["size"] * sector_bytes, size_bytes))
         for p in table.get("partitions", [])
+        if (start := p["start"] * sector_bytes) < size_bytes
     ]
     run("wipefs", "--all", "--force", disk)
     clear_edges(disk, [*ranges, (0, size_bytes)])

@@ -6,13 +6,14 @@ contexts in a private mount namespace, so that no way of ending leaves a mount o
 loop device behind.
 """
 
+import errno
 import os
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bootcpy import paths
-from bootcpy.errors import BootcpyError
+from bootcpy.errors import BootcpyError, TargetError
 from bootcpy.model.bootable import require_bootable_tree, requires_composefs
 from bootcpy.model.config import InstallConfig
 from bootcpy.model.install import (
@@ -29,6 +30,7 @@ from bootcpy.model.layout import DiskLayout, Role
 from bootcpy.model.oci import require_bootable
 from bootcpy.model.plan import InstallPlan
 from bootcpy.model.progress import Progress
+from bootcpy.model.target import TargetState, require_usable
 from bootcpy.ostree import sysroot
 from bootcpy.system import (
     block,
@@ -50,6 +52,7 @@ from bootcpy.verbs.print_configuration import read_config
 
 _OWN_ROOT = Path("/")
 _NODES = paths.RUN / "nodes"
+_DISK_ERRORS = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.ENXIO, errno.ENODEV})
 
 
 def install_to_disk(request: InstallRequest, *, progress: Progress) -> None:
@@ -85,11 +88,7 @@ def planned(
     choose_filesystem(request, config)
     require_block_setup(request, config)
     keys = _read_authorized_keys(request.root_ssh_authorized_keys)
-    state = (
-        block.read_disk_file(request.device)
-        if request.via_loopback
-        else block.read_disk(request.device)
-    )
+    state = _read_target(request.device, via_loopback=request.via_loopback)
     mount.enter_private_namespace()
     own = containers_storage.read_own_image() if request.source is None else None
     reference = own.reference if own else request.source
@@ -115,6 +114,10 @@ def planned(
         if request.run_fetch_check:
             _require_fetchable(request, config, source, progress)
         yield plan, image
+
+
+def _read_target(path: Path, *, via_loopback: bool) -> TargetState:
+    return block.read_disk_file(path) if via_loopback else block.read_disk(path)
 
 
 def _read_authorized_keys(path: Path | None) -> str | None:
@@ -197,13 +200,50 @@ def _execute(plan: InstallPlan, image: skopeo.OpenedImage, progress: Progress) -
         # Device nodes that /dev lacks, and the mount point, vanish with the namespace.
         stack.enter_context(mount.mounted("tmpfs", paths.RUN, filesystem="tmpfs"))
         _NODES.mkdir(mode=0o700)
-        if not plan.disk.via_loopback:
-            stack.enter_context(block.locked(disk))
+        stack.enter_context(_write_errors_explained(disk))
+        stack.enter_context(block.locked(disk))
+        _require_unchanged(plan)
         with progress.step(f"Partitioning {disk}"):
             _write_table(disk, plan)
         _fill(disk, plan, image, progress)
         gpt.rename(disk, plan.layout.root.number, plan.layout.root.name)
     progress.note("Installation complete!")
+
+
+def _require_unchanged(plan: InstallPlan) -> None:
+    """Refuse a disk that is not what it was when the plan was made, minutes ago perhaps.
+
+    Called with the disk locked; whoever else installs onto it waits for us, or we waited.
+    """
+    state = _read_target(Path(plan.disk.path), via_loopback=plan.disk.via_loopback)
+    require_usable(state, wipe=plan.wipe)
+    known, found = (
+        (disk.identity, disk.size_bytes, disk.contents) for disk in (plan.disk, state.disk)
+    )
+    if known != found:
+        raise TargetError(
+            f"{plan.disk.path} has changed since it was looked at; nothing was written to it",
+            hint="see what else uses it, then run the command again",
+        )
+
+
+@contextmanager
+def _write_errors_explained(disk: Path) -> Generator[None]:
+    """Turn what a failing or full disk answers to our own writes into an error.
+
+    Raises:
+        BootcpyError: in place of such an OSError.
+    """
+    try:
+        yield
+    except OSError as e:
+        if e.errno not in _DISK_ERRORS:
+            raise
+        where = f" ({e.filename})" if e.filename else ""
+        raise BootcpyError(
+            f"writing to {disk} failed{where}: {e.strerror}",
+            hint="see the kernel's messages (`dmesg`); the disk may be failing or full",
+        ) from e
 
 
 def _fill(disk: Path, plan: InstallPlan, image: skopeo.OpenedImage, progress: Progress) -> None:

@@ -16,6 +16,7 @@ from tests.system.disks import (
     fingerprint,
     initramfs,
     install,
+    install_argv,
     leftovers,
     mounted,
     new_disk_file,
@@ -158,6 +159,35 @@ def test_disk_file_of_a_running_machine(image: str, disk_file: Path) -> None:
     require_refused(done, f"{disk_file} is in use by another program", "fuser")
 
 
+def test_disk_that_changes_while_an_installation_waits_for_it(image: str, disk: Path) -> None:
+    """Whatever happened since the plan was made is seen under the lock, even with --wipe."""
+    before = fingerprint(disk)
+    with disk.open("rb+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with subprocess.Popen(
+            install_argv(*words_for(image, disk, "--wipe")), stderr=subprocess.PIPE, text=True
+        ) as waiting:
+            assert waiting.stderr is not None
+            for line in waiting.stderr:
+                if line.startswith("Digest: "):  # the last words before the lock
+                    break
+            tool("mkfs.ext4", "-q", disk)
+            changed = fingerprint(disk)
+            fcntl.flock(other, fcntl.LOCK_UN)
+            rest = waiting.stderr.read()
+    done = subprocess.CompletedProcess(waiting.args, waiting.returncode, "", rest)
+    require_refused(done, f"{disk} has changed since it was looked at", "run the command again")
+    assert fingerprint(disk) == changed != before
+
+
+def test_disk_that_others_keep_locked(image: str, disk_file: Path) -> None:
+    with disk_file.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        done = install(*words_for(image, disk_file, "--via-loopback"))
+    require_refused(done, f"{disk_file} is locked by another program", "lslocks")
+    assert disk_file.stat().st_blocks == 0
+
+
 def test_read_only_disk(image: str, disk_file: Path) -> None:
     with attached(disk_file, "--read-only") as disk:
         require_refused(install(*words_for(image, disk)), f"{disk} is read-only", "--setrw")
@@ -262,6 +292,9 @@ def test_rights(disk_file: Path, prefix: tuple[str, ...], message: str, hint: st
         (("--root-ssh-authorized-keys=/nowhere",), "authorized keys /nowhere", "mount", 1),
         (("--source-imgref=oci-archive:/nowhere.tar",), "/nowhere.tar", "", 1),
         (("--source-imgref=docker://127.0.0.1:1/os:1",), "127.0.0.1:1", "", 1),
+        (("--stateroot=a b",), "'a b' cannot be a stateroot", "letters", 1),
+        (("--target-imgref=docker://a/b",), "docker://a/b names a transport", "as a/b;", 1),
+        (("--karg=a=\udcff",), "is not UTF-8", "key=value", 2),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
