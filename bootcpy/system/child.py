@@ -17,12 +17,13 @@ from typing import Generic, Self, TypeVar
 from bootcpy.errors import BootcpyError
 
 _Result = TypeVar("_Result")
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class ChildFailedError(RuntimeError):
-    """The child ended by a signal or by an exception that is a bug; the text has it."""
+    """The child ended by an exception that is a bug; the text has it."""
 
 
 class Child(Generic[_Result]):
@@ -32,12 +33,16 @@ class Child(Generic[_Result]):
         """Fork and run `work` in the child, which first closes the descriptors `close`."""
         self._fd, theirs = os.pipe()
         parent = os.getpid()
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(self._fd)
-            _run_and_exit(work, theirs, close, parent)
+        # Else a signal could unwind the parent's `with` blocks in the child.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+        try:
+            self._pid = os.fork()
+            if self._pid == 0:
+                _run_and_exit(work, theirs, (self._fd, *close), parent)
+            self._reaped = False
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(theirs)
-        self._reaped = False
 
     def fileno(self) -> int:
         """Return the descriptor that turns readable when the child has ended."""
@@ -47,12 +52,17 @@ class Child(Generic[_Result]):
         """Wait for the child and return what `work` returned.
 
         Raises:
-            BootcpyError: `work` raised it.
-            ChildFailedError: the child died, or raised anything else.
+            BootcpyError: `work` raised it, or the child was killed.
+            ChildFailedError: `work` raised anything else.
         """
         with open(self._fd, "rb", closefd=False) as pipe:
             answer = pipe.read()
         status = self._reap()
+        if os.WIFSIGNALED(status):
+            raise BootcpyError(
+                f"a process at work on the image was killed by signal {os.WTERMSIG(status)}",
+                hint="memory may be short: see the kernel's messages (`dmesg`); then try again",
+            )
         if not answer:
             raise ChildFailedError(f"a child ended without an answer (wait status {status})")
         kind, value = pickle.loads(answer)  # noqa: S301 - our own child wrote it
@@ -102,6 +112,7 @@ def _run_and_exit(
             os._exit(1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and kills us
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
         for fd in close:
             os.close(fd)
         try:

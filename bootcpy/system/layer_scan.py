@@ -6,12 +6,14 @@ from pathlib import Path
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.layer_units import LARGE_FILE_BYTES, ScannedDirectory
-from bootcpy.model.tar_filter import API_DIRECTORIES, DEEPEST, require_utf8
+from bootcpy.model.tar_filter import API_DIRECTORIES, DEEPEST, WHITEOUT_PREFIX, require_utf8
 
 _OPAQUE = "trusted.overlay.opaque"
 _OVERLAY = "trusted.overlay."
 # Notes of the driver to itself, without a meaning for the tree.
 _HINTS = {"trusted.overlay.impure", "trusted.overlay.origin", "trusted.overlay.uuid"}
+# Of overlays mounted without privileges, of fuse-overlayfs, and of podman's `force_mask`.
+_OTHER_DRIVERS = ("user.overlay.", "user.fuseoverlayfs.", "user.containers.override_stat")
 _WHITEOUT_DEVICE = os.makedev(0, 0)
 
 
@@ -52,6 +54,8 @@ def scan_layer(root: Path) -> ScannedDirectory:
 
 
 def _add_file(directory: ScannedDirectory, entry: os.DirEntry[str], path: str) -> None:
+    if entry.name.startswith(WHITEOUT_PREFIX):
+        raise ForeignLayerError(f"{path} is a whiteout of another driver")
     found = entry.stat(follow_symlinks=False)
     if stat.S_ISREG(found.st_mode):
         directory.files += 1
@@ -71,6 +75,8 @@ def _add_file(directory: ScannedDirectory, entry: os.DirEntry[str], path: str) -
 
 def _read_marks(directory: ScannedDirectory, place: str) -> None:
     for name in os.listxattr(place, follow_symlinks=False):
+        if name.startswith(_OTHER_DRIVERS):
+            raise ForeignLayerError(f"{place} has the attribute {name}")
         if not name.startswith(_OVERLAY):
             continue
         directory.marked = True

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bootcpy.errors import BootcpyError, ImageUnavailableError
+from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError
 from bootcpy.model.image import ContainerPolicy, ImageReference, Insecure, Signature, Transport
 from bootcpy.model.oci import Descriptor, ImageConfig, Manifest
 from bootcpy.model.registry import explain_open_failure, refuses_nothing
@@ -120,11 +120,14 @@ class Proxy:
             ProxyRequestError: the proxy reports an error, or is gone.
         """
         descriptors = array.array("i")
-        packet, ancillary, flags, _ = self._socket.recvmsg(
-            _PACKET_BYTES,
-            socket.CMSG_SPACE(_MAX_FDS * descriptors.itemsize),
-            socket.MSG_CMSG_CLOEXEC,
-        )
+        try:
+            packet, ancillary, flags, _ = self._socket.recvmsg(
+                _PACKET_BYTES,
+                socket.CMSG_SPACE(_MAX_FDS * descriptors.itemsize),
+                socket.MSG_CMSG_CLOEXEC,
+            )
+        except OSError as e:  # reset: it died with a request of ours unread
+            raise ProxyRequestError(self._last_words(str(e))) from e
         for level, kind, payload in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 whole = len(payload) - len(payload) % descriptors.itemsize
@@ -190,9 +193,9 @@ class OpenedImage:
         self._id = proxy.request("OpenImage", _proxy_name(reference)).value
         digest, manifest = proxy.fetch("GetManifest", self._id)
         self.manifest_digest: str = digest
-        self.manifest_text = manifest.decode()
+        self.manifest_text = _decoded(manifest, "manifest")
         self.manifest = Manifest.parse(self.manifest_text)
-        self.config_text = proxy.fetch("GetFullConfig", self._id)[1].decode()
+        self.config_text = _decoded(proxy.fetch("GetFullConfig", self._id)[1], "configuration")
         self.config = ImageConfig.parse(self.config_text)
         self.blobs = self._read_blobs()
 
@@ -245,6 +248,13 @@ class OpenedImage:
     def has_answer(self) -> bool:
         """Tell whether `finished()` would return without waiting."""
         return bool(select.select([self._proxy], [], [], 0)[0])
+
+
+def _decoded(document: bytes, what: str) -> str:
+    try:
+        return document.decode()
+    except UnicodeDecodeError as e:
+        raise ImageContentError(f"the image's {what} is not UTF-8 text") from e
 
 
 def _proxy_name(reference: ImageReference) -> str:
