@@ -3,6 +3,7 @@
 The refusals here and in `model.target` all come before the first byte is written.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from bootcpy.model.plan import Bootloader, DeployPlan, InstallPlan, KernelArgume
 from bootcpy.model.size import format_size
 from bootcpy.model.target import TargetState, require_usable
 
+_STATEROOT = re.compile(r"[A-Za-z0-9._-]+")
 # How much larger a layer is once unpacked: the upper end of what Debian's trees show.
 _UNPACKED_PER_GZIP_BYTE = 3
 _UNPACKED_PER_ZSTD_BYTE = 4
@@ -189,10 +191,25 @@ def require_block_setup(request: InstallRequest, config: InstallConfig) -> None:
 def target_reference(
     request: InstallRequest, config: InstallConfig, image: SourceImage
 ) -> SignedImageReference:
-    """Return what the installed system will follow: `--target-imgref` or the image's name."""
+    """Return what the installed system will follow: `--target-imgref` or the image's name.
+
+    Raises:
+        BootcpyError: nothing could ever be fetched by that name.
+    """
+    name = request.target_name or image.name
+    if not name.isprintable() or (request.target_transport is Transport.REGISTRY and " " in name):
+        raise BootcpyError(
+            f"the installed system cannot follow {name!r}: it is no name of an image",
+            hint="give another with --target-imgref",
+        )
+    if request.target_transport is Transport.REGISTRY and "://" in name:
+        raise BootcpyError(
+            f"--target-imgref {name} names a transport",
+            hint=f"write it as {name.partition('://')[2]}; --target-transport is for the transport",
+        )
     enforce = request.enforce_container_sigpolicy or bool(config.enforce_container_sigpolicy)
     return SignedImageReference(
-        ImageReference(request.target_transport, request.target_name or image.name),
+        ImageReference(request.target_transport, name),
         ContainerPolicy() if enforce else Insecure(),
     )
 
@@ -205,10 +222,11 @@ def _plan_deploy(
     root_uuid: str,
 ) -> DeployPlan:
     stateroot = request.stateroot or config.stateroot or "default"
-    if "/" in stateroot or stateroot in {".", ".."}:
+    if not _STATEROOT.fullmatch(stateroot) or stateroot in {".", ".."}:
         raise BootcpyError(
-            f"{stateroot!r} cannot be a stateroot: it names a directory",
-            hint="use letters, digits, `-` and `_`",
+            f"{stateroot!r} cannot be a stateroot: it is a directory's name and stands in "
+            "the kernel command line",
+            hint="use letters, digits, `.`, `-` and `_`",
         )
     selinux = ("selinux=0",) if request.disable_selinux else ()
     return DeployPlan(

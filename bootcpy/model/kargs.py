@@ -43,9 +43,16 @@ def _problem(text: str) -> str | None:
         return "is empty"
     if "\n" in text or "\0" in text:
         return "has more than one line"
+    if not _is_utf8(text):
+        return "is not UTF-8"
     if text.count('"') % 2:
         return "leaves a quotation mark open"
     return None
+
+
+def _is_utf8(text: str) -> bool:
+    """Tell whether a word of the command line was text: other bytes become lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _identity(param: str) -> tuple[str, str | None]:

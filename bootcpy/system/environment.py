@@ -35,6 +35,7 @@ class ProcessFacts:
     has_sys_admin: bool
     pid: int
     pid1_uid: int
+    beside_pid1: bool = False  # process 1 is of this container, not the host's
     container: ContainerFacts | None
 
 
@@ -68,11 +69,19 @@ def read_process() -> ProcessFacts:
         has_sys_admin=_has_sys_admin(),
         pid=os.getpid(),
         pid1_uid=Path("/proc/1").stat().st_uid,
+        beside_pid1=_namespace("1") == _namespace("self"),
         container=None
         if text is None
         else parse_container_facts(text)
         or ContainerFacts(engine="", name="", image="", image_id="", rootless=False),
     )
+
+
+def _namespace(process: str) -> str | None:
+    try:
+        return str(Path(f"/proc/{process}/ns/mnt").readlink())
+    except OSError:  # another user's
+        return None
 
 
 def _has_sys_admin() -> bool:
@@ -119,7 +128,7 @@ def require_self_install(process: ProcessFacts) -> ContainerFacts:
             hint=_RUN_HINT,
         )
     require_root(process)
-    if process.pid == 1:
+    if process.pid == 1 or process.beside_pid1:  # the mounts of the host could not be seen
         raise EnvironmentMismatchError(
             "the container has a process namespace of its own",
             hint="add --pid=host to `podman run`",

@@ -104,8 +104,23 @@ def test_plan_install_refuses_block_setups_it_cannot_do() -> None:
     a_plan(a_request(block_setup="direct"), config=enabled)
 
 
-@pytest.mark.parametrize("stateroot", ["a/b", ".", ".."])
-def test_plan_install_refuses_stateroots_that_are_paths(stateroot: str) -> None:
+@pytest.mark.parametrize(
+    ("transport", "name"),
+    [
+        (Transport.REGISTRY, "quay.io/a b"),
+        (Transport.REGISTRY, "quay.io/a\n"),
+        (Transport.REGISTRY, "docker://quay.io/a"),
+        (Transport.OCI, "/srv/\udcff"),
+    ],
+)
+def test_plan_install_refuses_targets_that_name_no_image(transport: Transport, name: str) -> None:
+    with pytest.raises(BootcpyError, match=r"--target-imgref|cannot follow") as caught:
+        a_plan(a_request(target_name=name, target_transport=transport))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("stateroot", ["a/b", ".", "..", "a b", 'a"', "é", "a\n"])
+def test_plan_install_refuses_stateroots_that_are_no_plain_names(stateroot: str) -> None:
     with pytest.raises(BootcpyError, match="cannot be a stateroot"):
         a_plan(a_request(stateroot=stateroot))
 

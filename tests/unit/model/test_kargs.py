@@ -34,7 +34,7 @@ def test_parse_kargs_takes_several_per_text() -> None:
     assert parse_kargs(["quiet splash", "console=ttyS0"]) == ("quiet", "splash", "console=ttyS0")
 
 
-@pytest.mark.parametrize("text", ["", "  ", "a\nb", 'a="b c', "a\0b"])
+@pytest.mark.parametrize("text", ["", "  ", "a\nb", 'a="b c', "a\0b", "a=\udcff"])
 def test_parse_kargs_refuses(text: str) -> None:
     with pytest.raises(UsageError, match="--karg-delete"):
         parse_kargs([text], option="--karg-delete")

@@ -50,6 +50,7 @@ def test_require_self_install_accepts_privileged_podman() -> None:
         (replace(GOOD, uid=1000), PrivilegeError, "must be root", "sudo podman run"),
         (replace(GOOD, has_sys_admin=False), PrivilegeError, "CAP_SYS_ADMIN", "--privileged"),
         (replace(GOOD, pid=1), EnvironmentMismatchError, "process namespace", "--pid=host"),
+        (replace(GOOD, beside_pid1=True), EnvironmentMismatchError, "process namespace", "--pid="),
         (replace(GOOD, pid1_uid=1000), PrivilegeError, "rootless", "sudo podman run"),
         (
             replace(GOOD, container=replace(CONTAINER, rootless=True)),
@@ -75,6 +76,7 @@ def test_require_self_install_accepts_privileged_podman() -> None:
         "not-root",
         "not-privileged",
         "own-pid-namespace",
+        "below-another-program",
         "user-namespace",
         "rootless",
         "docker",
