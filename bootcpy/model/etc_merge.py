@@ -9,6 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
+from posixpath import normpath
+
+_LINK_HOPS = 40  # as the kernel
+_READ_ONLY = frozenset({"usr", "etc", "bin", "sbin", "lib", "lib64"})
 
 
 class Kind(StrEnum):
@@ -31,8 +35,16 @@ class Node:
     content: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """What the new image has at a path, and where a link of it points to."""
+
+    kind: Kind
+    target: str = ""
+
+
 def find_conflicts(
-    shipped: Mapping[str, Node], current: Mapping[str, Node], incoming: Mapping[str, Kind]
+    shipped: Mapping[str, Node], current: Mapping[str, Node], incoming: Mapping[str, Incoming]
 ) -> tuple[str, ...]:
     """Return what cannot be merged, a clause for each path; empty if everything can.
 
@@ -45,13 +57,18 @@ def find_conflicts(
             continue
         node = current.get(path)
         clashes = node is not None and node.kind is not Kind.DIRECTORY
-        if node is not None and clashes and incoming.get(path) is Kind.DIRECTORY:
+        if node is not None and clashes and _kind(incoming.get(path)) is Kind.DIRECTORY:
             found[path] = f"/etc/{path} is a {node.kind} here and a directory in the image"
         for parent in _parents(path):
-            kept = _is_directory(shipped.get(parent)) and _is_directory(current.get(parent))
-            if kept and incoming.get(parent) is Kind.FILE:
+            if not (_is_directory(shipped.get(parent)) and _is_directory(current.get(parent))):
+                continue
+            there = incoming.get(parent)
+            # Through a link the changes are written to where it leads; a removal is not.
+            blocked = node is not None and _leads_nowhere(parent, incoming)
+            if there is not None and (there.kind is Kind.FILE or blocked):
                 found[parent] = (
-                    f"/etc/{parent} is a directory with changes here and a file in the image"
+                    f"/etc/{parent} is a directory with changes here "
+                    f"and a {there.kind} in the image"
                 )
     return tuple(found.values())
 
@@ -65,6 +82,28 @@ def _differs(shipped: Node | None, current: Node | None) -> bool:
 
 def _is_directory(node: Node | None) -> bool:
     return node is not None and node.kind is Kind.DIRECTORY
+
+
+def _kind(incoming: Incoming | None) -> Kind | None:
+    return None if incoming is None else incoming.kind
+
+
+def _leads_nowhere(path: str, incoming: Mapping[str, Incoming]) -> bool:
+    """Tell whether `path` is a link below which nothing can be written at shutdown.
+
+    An absolute one is followed in the system that shuts down, where /usr and /etc are
+    read-only by then.
+    """
+    for _hop in range(_LINK_HOPS):
+        there = incoming.get(path)
+        if there is None or there.kind is not Kind.LINK:
+            return there is None
+        if there.target.startswith("/"):
+            return normpath(there.target.lstrip("/")).partition("/")[0] in _READ_ONLY
+        path = normpath(str(PurePosixPath(path).parent / there.target))
+        if path == "." or path.startswith("../"):
+            return False  # above /etc; that is written to
+    return True
 
 
 def _parents(path: str) -> Iterator[str]:

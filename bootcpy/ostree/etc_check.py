@@ -5,11 +5,12 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import DeploymentError
-from bootcpy.model.etc_merge import Kind, find_conflicts
+from bootcpy.model.etc_merge import Incoming, Kind, find_conflicts
 from bootcpy.ostree.bindings import Gio, OSTree
 from bootcpy.ostree.repo import explained
 from bootcpy.system.etc_tree import read_etc
 
+_ATTRIBUTES = "standard::name,standard::type,standard::symlink-target"
 _KINDS = {
     Gio.FileType.DIRECTORY: Kind.DIRECTORY,
     Gio.FileType.SYMBOLIC_LINK: Kind.LINK,
@@ -35,22 +36,23 @@ def require_mergeable_etc(sysroot: OSTree.Sysroot, commit: str) -> None:
         )
 
 
-def _incoming_etc(repo: OSTree.Repo, commit: str) -> dict[str, Kind]:
+def _incoming_etc(repo: OSTree.Repo, commit: str) -> dict[str, Incoming]:
     _, root, _ = repo.read_commit(commit, None)
     etc = root.resolve_relative_path("usr/etc")
     if etc.query_file_type(Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, None) != (
         Gio.FileType.DIRECTORY
     ):
         return {}
-    return {str(path): kind for path, kind in _walk(etc, Path())}
+    return {str(path): found for path, found in _walk(etc, Path())}
 
 
-def _walk(directory: Gio.File, path: Path) -> Iterator[tuple[Path, Kind]]:
+def _walk(directory: Gio.File, path: Path) -> Iterator[tuple[Path, Incoming]]:
     for info in directory.enumerate_children(
-        "standard::name,standard::type", Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, None
+        _ATTRIBUTES, Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, None
     ):
         name = info.get_name()
         kind = _KINDS.get(info.get_file_type(), Kind.SPECIAL)
-        yield path / name, kind
+        target = info.get_symlink_target() if kind is Kind.LINK else None
+        yield path / name, Incoming(kind=kind, target=target or "")
         if kind is Kind.DIRECTORY:
             yield from _walk(directory.get_child(name), path / name)

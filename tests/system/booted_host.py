@@ -29,6 +29,10 @@ mount --bind "$RUN" /run
 mount --bind "$RUN/boot_id" /proc/sys/kernel/random/boot_id
 exec "$@"
 """
+# The /usr of a deployment is read-only, the container's is not.
+_FINALIZE = """\
+mount --bind /usr /usr && mount -o remount,bind,ro /usr && exec ostree admin finalize-staged
+"""
 _KERNEL = "usr/lib/modules/6.12.0-test"
 _TREE = {
     f"{_KERNEL}/vmlinuz": "kernel",
@@ -110,7 +114,7 @@ class BootedHost:
         # A process namespace: libostree looks at what process 1 has mounted, and it must be ours.
         own_processes = ["unshare", "--pid", "--fork", "--mount-proc"]
         return subprocess.run(
-            self.command(*own_processes, "ostree", "admin", "finalize-staged"),
+            self.command(*own_processes, "sh", "-c", _FINALIZE),
             env=self.environment(),
             check=False,
         ).returncode

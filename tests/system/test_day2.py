@@ -497,6 +497,19 @@ _ETC_CASES: dict[str, tuple[dict[str, Node], dict[str, Node], str]] = {
     "pipe, directory": ({}, {"etc/x/y": "1"}, "mkfifo x"),
     "deep": ({"etc/x/y/z": "1"}, {"etc/x": "1"}, "echo 2 >x/y/new"),
     "in an added directory": ({}, {"etc/x/a/b": "1"}, "mkdir x; echo 2 >x/a"),
+    "directory, link into usr": ({"etc/x/y": "1"}, {"etc/x": ("/usr/lib",)}, "echo 2 >x/y"),
+    "directory, link to nothing": ({"etc/x/y": "1"}, {"etc/x": ("gone",)}, "echo 2 >x/y"),
+    "directory, link to nothing, removal": (
+        {"etc/x/y": "1", "etc/x/z": "1"},
+        {"etc/x": ("gone",)},
+        "rm x/y",
+    ),
+    "directory, link to a directory": (
+        {"etc/x/y": "1"},
+        {"etc/x": ("z",), "etc/z/y": "1"},
+        "echo 2 >x/new",
+    ),
+    "socket": ({}, {}, "mkdir x; mkfifo x/p; mknod x/c c 1 3"),
 }
 
 

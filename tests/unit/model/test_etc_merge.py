@@ -1,6 +1,6 @@
 import pytest
 
-from bootcpy.model.etc_merge import Kind, Node, find_conflicts
+from bootcpy.model.etc_merge import Incoming, Kind, Node, find_conflicts
 
 
 def _node(kind: Kind, content: str = "", *, mode: int = 0o644) -> Node:
@@ -85,9 +85,6 @@ _AGAINST_FILE = ("/etc/x is a directory with changes here and a file in the imag
         pytest.param(_SHIPPED_DIR, {}, _NOW_FILE, (), id="removed directory, file"),
         pytest.param({}, _SHIPPED_DIR, _NOW_FILE, (), id="added directory replaces the file"),
         pytest.param(
-            _SHIPPED_DIR, {"x": _DIR, "x/y": _CHANGED}, {"x": Kind.LINK}, (), id="directory, link"
-        ),
-        pytest.param(
             {},
             {"x": _DIR, "x/a": _FILE},
             {"x": Kind.DIRECTORY, "x/a": Kind.DIRECTORY},
@@ -102,4 +99,35 @@ def test_find_conflicts(
     incoming: dict[str, Kind],
     expected: tuple[str, ...],
 ) -> None:
-    assert find_conflicts(shipped, current, incoming) == expected
+    wrapped = {path: Incoming(kind=kind) for path, kind in incoming.items()}
+    assert find_conflicts(shipped, current, wrapped) == expected
+
+
+_AGAINST_LINK = ("/etc/x is a directory with changes here and a symbolic link in the image",)
+
+
+@pytest.mark.parametrize(
+    ("current", "target", "expected"),
+    [
+        pytest.param({"x": _DIR, "x/y": _CHANGED}, "z", (), id="to a directory"),
+        pytest.param({"x": _DIR, "x/y": _CHANGED}, "a/../z", (), id="to a directory, oddly put"),
+        pytest.param({"x": _DIR, "x/y": _CHANGED}, "again", (), id="to a link to a directory"),
+        pytest.param({"x": _DIR, "x/y": _CHANGED}, "x", _AGAINST_LINK, id="to itself"),
+        pytest.param({"x": _DIR, "x/y": _CHANGED}, "gone", _AGAINST_LINK, id="to nothing"),
+        pytest.param({"x": _DIR, "x/y": _CHANGED}, "/usr/x", _AGAINST_LINK, id="into /usr"),
+        pytest.param({"x": _DIR, "x/y": _CHANGED}, "//lib/x", _AGAINST_LINK, id="into /lib"),
+        pytest.param({"x": _DIR, "x/y": _CHANGED}, "/var/lib/x", (), id="into /var"),
+        pytest.param({"x": _DIR, "x/y": _CHANGED}, "../var", (), id="above"),
+        pytest.param({"x": _DIR}, "gone", (), id="only a removal"),
+        pytest.param(_SHIPPED_DIR, "gone", (), id="no change"),
+    ],
+)
+def test_find_conflicts_with_a_link_for_a_directory(
+    current: dict[str, Node], target: str, expected: tuple[str, ...]
+) -> None:
+    incoming = {
+        "x": Incoming(kind=Kind.LINK, target=target),
+        "z": Incoming(kind=Kind.DIRECTORY),
+        "again": Incoming(kind=Kind.LINK, target="z"),
+    }
+    assert find_conflicts(_SHIPPED_DIR, current, incoming) == expected
