@@ -51,8 +51,9 @@ def status(
     from bootcpy.verbs import status as verb
 
     host = verb.status(booted_only=booted)
-    if host.status.booted is not None:
-        _warn()
+    if host.status.booted is not None and (arrival := verb.read_warning()) is not None:
+        # On stderr: the document has no place for it.
+        print(f"warning: {arrival.message}\nhint: {arrival.hint}", file=sys.stderr)
     match form or _default_form(json_wanted=json_):
         case OutputFormat.HUMANREADABLE:
             from bootcpy.cli.render_host import render_host
@@ -66,14 +67,6 @@ def status(
             from bootcpy.model.host_document import to_json
 
             sys.stdout.write(to_json(host))
-
-
-def _warn() -> None:
-    """Say on stderr if an update did not arrive; the document has no place for it."""
-    from bootcpy.verbs.boot_check import read_warning
-
-    if (arrival := read_warning()) is not None:
-        print(f"warning: {arrival.message}\nhint: {arrival.hint}", file=sys.stderr)
 
 
 def _default_form(*, json_wanted: bool) -> OutputFormat:

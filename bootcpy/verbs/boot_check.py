@@ -10,7 +10,7 @@ from bootcpy.model.staged_record import Arrival, Fate, StagedRecord, judge_arriv
 from bootcpy.model.update import display
 from bootcpy.ostree import deployments
 from bootcpy.ostree.booted import locked_system, open_sysroot
-from bootcpy.system import motd, staged_record, systemd
+from bootcpy.system import motd, notice, staged_record, systemd
 
 
 def note_staged() -> None:
@@ -61,16 +61,30 @@ def boot_check(progress: Progress) -> None:
             pass
 
 
-def read_warning() -> Arrival | None:
-    """Return what to warn of in the status: an update that did not arrive; None is well.
+def read_arrival() -> Arrival:
+    """Return what became of the update that was staged before this boot.
 
     Raises:
         DeploymentError: the deployments cannot be read.
     """
-    if staged_record.read_record() is None and staged_record.read_failure() is None:
-        return None
-    arrival = _arrival(deployments.read_boot_state())
-    return arrival if arrival.message else None
+    return _arrival(deployments.read_boot_state())
+
+
+def forget_overtaken(state: BootState) -> None:
+    """Forget a lost update once the image it was of is known to have no other than what runs.
+
+    For whoever found nothing to do, while the system is writable for them.
+
+    Raises:
+        BootcpyError: the record cannot be removed.
+    """
+    record, booted = staged_record.read_record(), state.booted
+    image = booted.origin.image if booted else None
+    if record is None or image is None or state.staged is not None:
+        return
+    if record.image == str(image.image):
+        staged_record.remove_record()
+        notice.status_changed()
 
 
 def publish_motd() -> None:

@@ -36,7 +36,7 @@ from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.booted import locked_system, open_sysroot
 from bootcpy.system import environment, notice, systemd
 from bootcpy.system.skopeo import OpenedImage, opened
-from bootcpy.verbs.boot_check import note_staged
+from bootcpy.verbs.boot_check import forget_overtaken, note_staged
 from bootcpy.verbs.status import is_in_container
 
 REPO = paths.SYSROOT / paths.REPO
@@ -179,7 +179,7 @@ def carry_out(system: System, decision: Decision) -> Outcome:
     """
     match decision.action:
         case Keep():
-            pass
+            forget_overtaken(system.state)
         case SetLock(locked):
             staging.set_lock(locked=locked)
             note_staged()

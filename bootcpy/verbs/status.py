@@ -7,6 +7,8 @@ from bootcpy.model.boot_state import BootState
 from bootcpy.model.host import Host
 from bootcpy.model.slots import booted_only as without_staged_and_rollback
 from bootcpy.model.slots import host_from_state
+from bootcpy.model.staged_record import Arrival
+from bootcpy.system import staged_record
 
 
 def status(*, booted_only: bool = False) -> Host:
@@ -23,6 +25,20 @@ def status(*, booted_only: bool = False) -> Host:
 
     host = host_from_state(deployments.read_boot_state())
     return without_staged_and_rollback(host) if booted_only else host
+
+
+def read_warning() -> Arrival | None:
+    """Return what a booted host has to be warned of: an update that did not arrive.
+
+    Raises:
+        DeploymentError: the deployments cannot be read.
+    """
+    if staged_record.read_record() is None and staged_record.read_failure() is None:
+        return None
+    from bootcpy.verbs.boot_check import read_arrival  # noqa: PLC0415 - hardly ever needed
+
+    arrival = read_arrival()
+    return arrival if arrival.message else None
 
 
 def is_in_container() -> bool:

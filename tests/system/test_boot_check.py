@@ -126,6 +126,31 @@ def test_a_failed_finalization_is_told_with_its_reason(host: BootedHost, layout:
     assert (_recorded(host) or {})["reason"] == reason
 
 
+def test_a_lost_update_is_forgotten_when_there_is_none_any_more(
+    host: BootedHost, layout: Path
+) -> None:
+    _stage(host, layout)
+    host.reboot()
+    write_image(layout, version="2")
+    assert host.bootc("upgrade").returncode == 0
+    assert _boot(host).returncode == 1
+    write_image(layout)
+    assert host.bootc("upgrade").stdout == "No update available.\n"
+    assert host.bootc("status").stderr == ""
+    assert _recorded(host) is None
+
+
+def test_a_lost_switch_is_not_forgotten_for_another_image(
+    host: BootedHost, layout: Path, tmp_path: Path
+) -> None:
+    _stage(host, layout)
+    host.reboot()
+    _stage(host, tmp_path / "other", {"usr/other": "x"})
+    assert _boot(host).returncode == 1
+    assert host.bootc("upgrade").stdout == "No update available.\n"
+    assert "was not applied" in host.bootc("status").stderr
+
+
 def test_the_greeting_says_what_is_staged(host: BootedHost, layout: Path) -> None:
     def published() -> str:
         assert host.bootc("internals", "publish-motd").returncode == 0
