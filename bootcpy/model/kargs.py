@@ -5,6 +5,7 @@ double quotes protect white space (kernel: lib/cmdline.c). Keys compare with `-`
 `_` alike, as the kernel's own lookup does.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Sequence
 
@@ -147,24 +148,32 @@ def _parse_fragment(name: str, text: str, machine: str) -> tuple[str, ...]:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
         raise ConfigurationError(f"{name} is not valid TOML: {e}") from e
+    place = {key: f"{name}:{_line_of(key, text)}" for key in table}
     for key in table:
         if key not in {"kargs", "match-architectures"}:
             raise ConfigurationError(
-                f"{name}: unknown key {key!r}", hint="known are kargs and match-architectures"
+                f"{place[key]}: unknown key {key!r}", hint="known are kargs and match-architectures"
             )
     if "kargs" not in table:
         raise ConfigurationError(f"{name}: the key 'kargs' is missing")
-    texts = string_array(name, "kargs", table["kargs"])
+    texts = string_array(place["kargs"], "kargs", table["kargs"])
     for value in texts:
         problem = _problem(value)
         if problem is not None:
-            raise ConfigurationError(f"{name}: kargs has {value!r}, which {problem}")
+            raise ConfigurationError(f"{place['kargs']}: kargs has {value!r}, which {problem}")
     wanted = table.get("match-architectures")
     if wanted is not None and not matches_architecture(
-        string_array(name, "match-architectures", wanted), machine
+        string_array(place["match-architectures"], "match-architectures", wanted), machine
     ):
         return ()
     return parse_kargs(texts)
+
+
+def _line_of(key: str, text: str) -> int:
+    """Return the number of the line that sets a top-level key; tomllib does not tell."""
+    setting = re.compile(rf"""\s*(\[\s*)?["']?{re.escape(key)}["']?\s*[].=]""")
+    lines = enumerate(text.splitlines(), start=1)
+    return next((number for number, line in lines if setting.match(line)), 1)
 
 
 def string_array(file_name: str, key: str, value: object) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ def test_a_refused_switch_keeps_the_ref(host: BootedHost, tmp_path: Path) -> Non
     before = host.ostree("refs", "--list", "debian:")
     finished = _switch(host, tmp_path / "layout")
     assert finished.returncode == 1
-    assert finished.stderr.startswith("error: /usr/lib/bootc/kargs.d/10-a.toml: kargs must be")
+    assert finished.stderr.startswith("error: /usr/lib/bootc/kargs.d/10-a.toml:1: kargs must")
     assert _REF in host.ostree("refs").split()
     assert host.ostree("refs", "--list", "debian:") == before
     assert _checksums(host)["staged"] is None

@@ -157,11 +157,14 @@ def test_parse_kargs_d_knows_rusts_names_of_architectures() -> None:
     ("text", "words"),
     [
         ("kargs = [", ["bad.toml", "TOML"]),
-        ('kargs = ["a"]\nmatch_architectures = []', ["bad.toml", "match_architectures"]),
+        ('kargs = ["a"]\nmatch_architectures = []', ["bad.toml:2:", "match_architectures"]),
+        ("# x\n\n[table]\nkey = 1", ["bad.toml:3:", "table"]),
+        ('# x\n"kargs"=1', ["bad.toml:2:", "kargs", "list"]),
+        ('kargs = ["a"]\n  match-architectures = 1', ["bad.toml:2:", "match-architectures"]),
         ('match-architectures = ["x86_64"]', ["bad.toml", "kargs", "missing"]),
         ('kargs = "a"', ["bad.toml", "kargs", "list"]),
         ("kargs = [1]", ["bad.toml", "kargs", "list"]),
-        ('kargs = [""]', ["bad.toml", "kargs", "empty"]),
+        ('\nkargs = [""]', ["bad.toml:2:", "kargs", "empty"]),
     ],
 )
 def test_parse_kargs_d_names_file_and_key(text: str, words: list[str]) -> None:
