@@ -1,5 +1,7 @@
 """The ostree repository: opening it, its transactions, its refs."""
 
+import fcntl
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,13 +46,31 @@ def explained(what: str) -> Generator[None]:
 @contextmanager
 def transaction(repo: OSTree.Repo) -> Generator[None]:
     """Hold a transaction that is committed at the end, or aborted by an exception."""
-    repo.prepare_transaction(None)
+    with _one_at_a_time(repo):
+        repo.prepare_transaction(None)
     try:
         yield
-        repo.commit_transaction(None)
+        with _one_at_a_time(repo):
+            repo.commit_transaction(None)
     except BaseException:
-        repo.abort_transaction(None)
+        with _one_at_a_time(repo):
+            repo.abort_transaction(None)
         raise
+
+
+@contextmanager
+def _one_at_a_time(repo: OSTree.Repo) -> Generator[None]:
+    """Keep our processes from beginning or ending transactions while another does.
+
+    libostree then looks through the staging directories of all transactions, and fails
+    when one of them ends, and its directory goes, under its eyes.
+    """
+    fd = os.open("tmp", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=repo.get_dfd())
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def resolve(repo: OSTree.Repo, ref: str) -> str | None:

@@ -231,3 +231,12 @@ def test_an_empty_layer_changes_nothing(repo_path: Path, oci: OciDirectory, posi
     found = listing(repo_path, pull(repo_path, oci.add_image(layers)))
     assert "usr/bin/tool" in found
     assert found["usr/share"] == "d00751 5 0 0"
+
+
+def test_many_small_layers_do_not_get_in_each_others_way(
+    repo_path: Path, oci: OciDirectory
+) -> None:
+    """Some begin while others end: without a lock, libostree failed at one in two hundred."""
+    layers = [LayerBlob.of(file(f"usr/share/{index}")) for index in range(200)]
+    found = listing(repo_path, pull(repo_path, oci.add_image([LayerBlob.of(*LOWER), *layers])))
+    assert {f"usr/share/{index}" for index in range(200)} <= found.keys()
