@@ -12,7 +12,6 @@ OSTREE_BOOTED = Path("/run/ostree-booted")
 SYSROOT = Path("/sysroot")
 CONTAINER_ENV = Path("/run/.containerenv")
 DOCKER_ENV = Path("/.dockerenv")
-PROC_CMDLINE = Path("/proc/cmdline")
 EFI_VARIABLES = Path("/sys/firmware/efi/efivars")
 RUN = Path("/run/bootc")
 INSTALL_ROOT = Path("/run/bootc/mounts/rootfs")
@@ -23,7 +22,6 @@ MODULES = Path("usr/lib/modules")
 KARGS_D = Path("usr/lib/bootc/kargs.d")
 BOUND_IMAGES_D = Path("usr/lib/bootc/bound-images.d")
 PREPARE_ROOT_CONF = Path("ostree/prepare-root.conf")  # below etc/ and usr/lib/
-SYSIMAGE_DPKG = Path("usr/lib/sysimage/dpkg")
 GRUB_MENU_GENERATOR = Path("usr/lib/bootc/grub-menu")
 FINALIZE_DROP_IN = Path(
     "usr/lib/systemd/system/ostree-finalize-staged.service.d/50-bootc-grub-menu.conf"
@@ -35,7 +33,6 @@ INSTALL_CONFIG_D = Path("bootc/install")
 # Inside a physical root.
 REPO = Path("ostree/repo")
 ALEPH = Path(".bootc-aleph.json")
-LOADER = Path("boot/loader")
 GRUB_MENU_LINK = Path("boot/grub/grub.cfg")
 BOOTC_STATE = Path("ostree/bootc")  # its mtime changes whenever the status does
 

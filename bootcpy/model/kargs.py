@@ -67,11 +67,6 @@ def _unquote(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
-def key_of(param: str) -> str:
-    """Return the parameter's key, `-` folded to `_`."""
-    return _identity(param)[0]
-
-
 def extend(params: Sequence[str], more: Iterable[str]) -> tuple[str, ...]:
     """Return `params` followed by those of `more` that it does not have yet."""
     out = list(params)

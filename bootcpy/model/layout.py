@@ -10,7 +10,7 @@ from enum import StrEnum
 from uuid import UUID, uuid4, uuid5
 
 from bootcpy.errors import TargetError
-from bootcpy.model.size import GIB, MIB, align_down, format_size
+from bootcpy.model.size import GIB, MIB, align_down, align_up, format_size
 
 # UEFI specification, "GUID Partition Table": every offset a multiple of this suits
 # all sector sizes and every flash erase block seen in practice (libparted's default).
@@ -246,7 +246,7 @@ def _require_room(
         raise TargetError(
             f"--root-size {format_size(root_size_bytes)} is too small: the root file system "
             f"needs {format_size(needs.size_bytes)} ({needs.explain()})",
-            hint=f"give --root-size at least {-(-needs.size_bytes // MIB)}M, or leave it out",
+            hint=f"give --root-size at least {_whole_mib(needs.size_bytes)}, or leave it out",
         )
     wanted = root_size_bytes or needs.size_bytes
     if available_bytes < wanted:
@@ -256,8 +256,12 @@ def _require_room(
             f"{format_size(wanted + fixed_bytes)} are needed "
             f"({format_size(fixed_bytes)} for boot partitions and tables, "
             f"{format_size(wanted)} for root: {because})",
-            hint=f"use a disk of at least {-(-(wanted + fixed_bytes) // MIB)}M",
+            hint=f"use a disk of at least {_whole_mib(wanted + fixed_bytes)}",
         )
+
+
+def _whole_mib(size_bytes: int) -> str:
+    return f"{align_up(size_bytes, MIB) // MIB}M"
 
 
 def _fat_id(uuid: UUID) -> str:

@@ -8,7 +8,6 @@ returns None and the layers come through skopeo.
 """
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 from bootcpy.errors import EnvironmentMismatchError, ImageUnavailableError
 from bootcpy.model.image import ImageReference, Transport
-from bootcpy.paths import CONTAINER_ENV
 
 STORAGE = Path("/var/lib/containers/storage")
 
@@ -39,45 +37,18 @@ class OwnImage:
         return ImageReference(Transport.CONTAINERS_STORAGE, f"@{self.image_id}")
 
 
-def parse_container_env(text: str) -> dict[str, str]:
-    """Read `/run/.containerenv`: lines of `key="value"`."""
-    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
-    return {key.strip(): "".join(shlex.split(value)) for key, _, value in pairs}
-
-
-def read_own_image() -> OwnImage:
-    """Return the image that the running container was started from.
+def own_image(name: str, image_id: str, *, storage: Path = STORAGE) -> OwnImage:
+    """Return the image that this container was started from, by what podman says of it.
 
     Raises:
-        EnvironmentMismatchError: this is not a podman container, or podman's
-            storage is not visible in it.
+        EnvironmentMismatchError: podman's storage is not visible in the container.
     """
-    if not CONTAINER_ENV.exists():
+    if not any((storage / f"{driver}-images").exists() for driver in ("overlay", "vfs")):
         raise EnvironmentMismatchError(
-            "Either --source-imgref must be defined or this command must be executed "
-            "inside a podman container.",
-            hint="podman run --rm --privileged --pid=host -v /dev:/dev "
-            "-v /var/lib/containers:/var/lib/containers IMAGE bootc install ...",
-        )
-    values = parse_container_env(CONTAINER_ENV.read_text("utf-8"))
-    if not values.get("engine", "").startswith("podman"):
-        raise EnvironmentMismatchError(
-            "Currently this command only supports being executed via podman"
-        )
-    if values.get("rootless") == "1":
-        raise EnvironmentMismatchError(
-            "Cannot install from rootless podman; this command must be run as root",
-            hint="run podman with sudo",
-        )
-    image_id = values.get("imageid", "")
-    if not image_id:
-        raise EnvironmentMismatchError(f"{CONTAINER_ENV} does not name the image (imageid)")
-    if not (STORAGE / "overlay-images").exists() and not (STORAGE / "vfs-images").exists():
-        raise EnvironmentMismatchError(
-            f"podman's storage is not visible at {STORAGE}",
+            f"podman's storage is not visible at {storage}",
             hint="add -v /var/lib/containers:/var/lib/containers to podman run",
         )
-    return OwnImage(name=values.get("image", ""), image_id=image_id)
+    return OwnImage(name=name, image_id=image_id)
 
 
 def _read_records(path: Path) -> dict[str, Mapping[str, Any]]:

@@ -2,12 +2,12 @@
 
 import os
 import platform
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import EnvironmentMismatchError, PrivilegeError
-from bootcpy.system.containers_storage import parse_container_env
 
 _CAP_SYS_ADMIN = 21  # linux/capability.h
 _RUN_HINT = (
@@ -45,8 +45,9 @@ def machine() -> str:
 
 
 def parse_container_facts(text: str) -> ContainerFacts | None:
-    """Read /run/.containerenv; None if it is empty, as without --privileged."""
-    values = parse_container_env(text)
+    """Read the key="value" lines of /run/.containerenv; None if empty, as unprivileged."""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+    values = {key.strip(): "".join(shlex.split(value)) for key, _, value in pairs}
     if "engine" not in values:
         return None
     return ContainerFacts(

@@ -10,7 +10,6 @@ read is therefore to be believed only when `finished()` has returned.
 import array
 import json
 import os
-import select
 import socket
 import tempfile
 from collections.abc import Generator, Sequence
@@ -244,10 +243,6 @@ class OpenedImage:
             ProxyRequestError: they do not, or reading from the source failed.
         """
         self._proxy.receive()
-
-    def has_answer(self) -> bool:
-        """Tell whether `finished()` would return without waiting."""
-        return bool(select.select([self._proxy], [], [], 0)[0])
 
 
 def _decoded(document: bytes, what: str) -> str:

@@ -78,8 +78,7 @@ def planned(
         BootcpyError: the request is refused.
     """
     process = environment.read_process()
-    if request.source is None:
-        environment.require_self_install(process)
+    container = environment.require_self_install(process) if request.source is None else None
     environment.require_root(process)
     machine = environment.machine()
     config = read_config()
@@ -90,7 +89,7 @@ def planned(
     keys = _read_authorized_keys(request.root_ssh_authorized_keys)
     state = _read_target(request.device, via_loopback=request.via_loopback)
     mount.enter_private_namespace()
-    own = containers_storage.read_own_image() if request.source is None else None
+    own = containers_storage.own_image(container.image, container.image_id) if container else None
     reference = own.reference if own else request.source
     assert reference is not None  # noqa: S101 - one of the two, which mypy cannot see
     with progress.step(f"Reading the image {own.name if own else reference}"):

@@ -6,43 +6,31 @@ from typing import Any
 
 import pytest
 
-from bootcpy.errors import ImageUnavailableError
+from bootcpy.errors import EnvironmentMismatchError, ImageUnavailableError
 from bootcpy.model.image import ImageReference
 from bootcpy.system.containers_storage import (
     OwnImage,
     find_layer_trees,
     image_id_of,
-    parse_container_env,
+    own_image,
 )
 
 IMAGE = "1" * 64
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", {}),
-        (
-            'engine="podman-5.4.2"\nname="x"\nimage="quay.io/a:1"\nimageid="12"\nrootless=1\n',
-            {
-                "engine": "podman-5.4.2",
-                "name": "x",
-                "image": "quay.io/a:1",
-                "imageid": "12",
-                "rootless": "1",
-            },
-        ),
-        ("nonsense\nimage=plain\n", {"image": "plain"}),
-    ],
-)
-def test_parse_container_env(text: str, expected: dict[str, str]) -> None:
-    assert parse_container_env(text) == expected
 
 
 def test_own_image_is_named_by_its_id() -> None:
     own = OwnImage(name="quay.io/a:1", image_id=IMAGE)
     assert str(own.reference) == f"containers-storage:@{IMAGE}"
     assert image_id_of(own.reference) == IMAGE
+
+
+def test_own_image_needs_the_storage(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentMismatchError, match="not visible") as caught:
+        own_image("quay.io/a:1", IMAGE, storage=tmp_path)
+    assert "-v /var/lib/containers" in (caught.value.hint or "")
+    (tmp_path / "overlay-images").mkdir()
+    own = own_image("quay.io/a:1", IMAGE, storage=tmp_path)
+    assert own == OwnImage(name="quay.io/a:1", image_id=IMAGE)
 
 
 @pytest.mark.parametrize("text", ["containers-storage:localhost/a:1", f"oci:@{IMAGE}"])

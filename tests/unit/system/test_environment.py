@@ -32,6 +32,7 @@ GOOD = ProcessFacts(uid=0, has_sys_admin=True, pid=4711, pid1_uid=0, container=C
 def test_parse_container_facts() -> None:
     assert parse_container_facts(CONTAINERENV) == CONTAINER
     assert parse_container_facts("") is None
+    assert parse_container_facts("nonsense\n") is None
 
 
 def test_require_self_install_accepts_privileged_podman() -> None:
