@@ -27,9 +27,8 @@ def test_a_lost_update_is_told(
 ) -> None:
     second = publish(built_image, registry, number=2)
     name = registry.from_guest(NAME)
-    disk = overlay(base_disk("ext4"))
     what = f"the update to docker://{name} ({second})"
-    with boot(disk) as guest:
+    with boot(overlay(base_disk("ext4"))) as guest:
         guest.wait_until_running()
         assert guest.run("systemctl is-active bootc-status-updated.path").stdout == "active\n"
         # Nothing of ours was run at this boot.
@@ -64,7 +63,9 @@ def test_a_lost_update_is_told(
         guest.run(f"bootc switch --quiet {name}", timeout_s=300)
         assert guest.run("bootc status --json").stderr == ""
 
-    with boot(disk) as guest:
+        guest.cut_power()
+        guest.power_on()
+        guest.wait_for_ssh()
         _wait_until_started(guest)
         assert guest.run(_FAILED).stdout == "bootc-boot-check.service\n"
         journal = "journalctl --boot --output=cat MESSAGE_ID=6d1275ef0d0e43b893296e469b64b660"
