@@ -110,7 +110,7 @@ class _Writer:
         listing = RepoTrees(self.repo).load(tree.contents)
         for name, checksum in sorted(listing.files.items()):
             self._add_file(f"{path}/{name}".lstrip("/"), checksum)
-        self.tar.members.clear()  # which it keeps to look up again, and nobody will
+        self.tar.getmembers().clear()  # which it keeps to look up again, and nobody will
         for name, child in sorted(listing.dirs.items()):
             self.add_directory(f"{path}/{name}".lstrip("/"), child)
 
