@@ -76,7 +76,7 @@ def changing(progress: Progress) -> Generator[System]:
         EnvironmentMismatchError, PrivilegeError: this is a container, or a right is missing.
         DeploymentError: the system was not booted through libostree, or cannot be changed.
     """
-    _require_rights()
+    require_rights()
     if not paths.OSTREE_BOOTED.exists():
         require_changeable(BootState())
     require_changeable(deployments.read_boot_state())  # before anything is mounted or locked
@@ -84,7 +84,12 @@ def changing(progress: Progress) -> Generator[System]:
         yield System(sysroot=sysroot, state=deployments.boot_state(sysroot), progress=progress)
 
 
-def _require_rights() -> None:
+def require_rights() -> None:
+    """Refuse to go on in a container, or without full rights.
+
+    Raises:
+        EnvironmentMismatchError, PrivilegeError: as `changing`.
+    """
     if is_in_container():
         raise EnvironmentMismatchError(
             "Detected container; this command requires a booted host system.",

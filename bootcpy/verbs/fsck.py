@@ -11,7 +11,7 @@ from bootcpy.model.cmdline import split_kargs
 from bootcpy.model.progress import Progress
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.system.fsverity import has_verity
-from bootcpy.verbs.change import System, changing
+from bootcpy.verbs.change import System, changing, require_rights
 
 _BOOT = Path("/boot")
 _YES = frozenset({"yes", "true", "1"})
@@ -28,16 +28,25 @@ class Finding:
 def fsck(progress: Progress) -> tuple[Finding, ...]:
     """Run bootc's checks, `etc-resolvconf` and `fsverity`, and `boot-entries`, which is ours.
 
+    When libostree cannot read its deployments, that is a finding of `deployments` in place
+    of bootc's checks: the boot entries may say why.
+
     Raises:
-        BootcpyError: the system cannot be looked at.
+        BootcpyError: this is no host that ostree booted, or rights are missing.
     """
-    with changing(progress) as system:
-        checks = {
-            "etc-resolvconf": _check_resolv_conf,
-            "fsverity": _check_verity,
-            "boot-entries": _check_boot_entries,
-        }
-        return tuple(_finding(name, check(system)) for name, check in checks.items())
+    require_rights()
+    entries = _finding("boot-entries", _check_boot_entries())
+    try:
+        with changing(progress) as system:
+            return (
+                _finding("etc-resolvconf", _check_resolv_conf(system)),
+                _finding("fsverity", _check_verity(system)),
+                entries,
+            )
+    except DeploymentError as e:
+        if not paths.OSTREE_BOOTED.exists():
+            raise
+        return (Finding(check="deployments", problem=e.message), entries)
 
 
 def require_no_problem(findings: tuple[Finding, ...]) -> None:
@@ -78,7 +87,7 @@ def _config(repo: OSTree.Repo, group: str, key: str) -> str:
     return config.get_string(group, key) if config.has_group(group) else ""
 
 
-def _check_boot_entries(_system: System) -> Iterator[str]:
+def _check_boot_entries() -> Iterator[str]:
     """Find entries that name a kernel, an initramfs or a deployment that is gone."""
     found = sorted((_BOOT / "loader/entries").glob("ostree-*.conf"))
     if not found:

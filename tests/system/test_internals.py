@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -173,6 +174,32 @@ def test_fsck_names_what_is_wrong(host: BootedHost) -> None:
     assert "usr/etc/resolv.conf is a zero-sized file" in problems[0]
     assert problems[2].endswith(f"/{kernel.name} is missing")
     assert problems[3:] == ["error: Encountered errors"]
+
+
+def test_fsck_names_the_entry_of_a_deployment_that_is_gone(host: BootedHost) -> None:
+    host.deploy(host.commit({"usr/x": "1"}), "[origin]\nrefspec=debian:stable\n")
+    booted = (host.run_directory / "ostree-booted").read_bytes()
+    host.boot()
+    gone = host.status()["status"]["booted"]["ostree"]["checksum"]
+    (host.run_directory / "ostree-booted").write_bytes(booted)
+    directory = host.root / f"ostree/deploy/default/deploy/{gone}.0"
+    subprocess.run(["chattr", "-f", "-i", str(directory)], check=False)
+    shutil.rmtree(directory)
+    finished = host.bootc("internals", "fsck")
+    assert finished.returncode == 1
+    deployments, entries, end = finished.stderr.splitlines()
+    assert deployments.startswith("fsck error: deployments: the deployments of this system cannot")
+    assert entries.startswith("fsck error: boot-entries: /boot/loader/entries/ostree-2.conf: ")
+    assert entries.endswith(" is missing")
+    assert "ostree=/ostree/boot." in entries
+    assert end == "error: Encountered errors"
+
+
+def test_fsck_needs_a_booted_host(host: BootedHost) -> None:
+    (host.run_directory / "ostree-booted").unlink()
+    finished = host.bootc("internals", "fsck")
+    assert finished.returncode == 1
+    assert "fsck error" not in finished.stderr
 
 
 def test_cleanup_removes_what_no_deployment_follows(host: BootedHost, tmp_path: Path) -> None:
