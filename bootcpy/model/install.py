@@ -111,12 +111,7 @@ def plan_install(
     require_usable(state, wipe=request.wipe)
     filesystem = choose_filesystem(request, config)
     require_block_setup(request, config)
-    if image.bound_images and not request.skip_bound_images:
-        raise BootcpyError(
-            f"the image binds other images ({', '.join(image.bound_images)}), "
-            "which cannot be installed with it yet",
-            hint="add --bound-images=skip to install without them",
-        )
+    require_no_bound_images(image.bound_images, skip=request.skip_bound_images)
     identify = (
         random_identity
         if request.seed is None
@@ -149,6 +144,20 @@ def plan_install(
         image_bytes=image.unpacked_bytes,
         seed=request.seed,
     )
+
+
+def require_no_bound_images(names: Iterable[str], *, skip: bool) -> None:
+    """Refuse an image with the bound images `names`, unless it is to be installed without them.
+
+    Raises:
+        BootcpyError: there are some, which cannot be installed yet.
+    """
+    listed = ", ".join(sorted(names))
+    if listed and not skip:
+        raise BootcpyError(
+            f"the image binds other images ({listed}), which cannot be installed with it yet",
+            hint="add --bound-images=skip to install without them",
+        )
 
 
 def choose_filesystem(request: InstallRequest, config: InstallConfig) -> Filesystem:
@@ -244,6 +253,7 @@ def _plan_deploy(
         ),
         bootloader=request.bootloader or config.bootloader or Bootloader.GRUB,
         bootupd_skip_boot_uuid=request.bootupd_skip_boot_uuid or bool(config.skip_boot_uuid),
+        skip_bound_images=request.skip_bound_images,
         bls_append_except_default=config.bls_append_except_default,
         composefs_required=image.composefs_required,
     )

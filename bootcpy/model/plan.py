@@ -46,6 +46,7 @@ class DeployPlan:
     bootloader: Bootloader = Bootloader.GRUB
     generic_image: bool = False
     bootupd_skip_boot_uuid: bool = False
+    skip_bound_images: bool = False
     bls_append_except_default: str | None = None
     boot_fstab: str | None = None  # the line for /boot, when it is a file system of its own
     root_ssh_authorized_keys: str | None = None  # the file's text

@@ -21,10 +21,11 @@ from bootcpy.system.skopeo import OpenedImage, ProxyRequestError
 _LOCAL = {Transport.OCI, Transport.OCI_ARCHIVE, Transport.DOCKER_ARCHIVE, Transport.DIR}
 
 
-def check_local_image(image: OpenedImage, progress: Progress) -> None:
+def check_local_image(image: OpenedImage, progress: Progress) -> int:
     """Refuse an image on a local disk that is corrupt or brings nothing to boot with.
 
-    Images from anywhere else are left to the import.
+    Return how many bytes its files have. Images from anywhere else are left to the import;
+    0 then.
 
     Raises:
         ImageContentError: a layer is not what the image says, or has what cannot be in
@@ -32,12 +33,12 @@ def check_local_image(image: OpenedImage, progress: Progress) -> None:
     """
     plan = classify_layers(image.manifest, image.config)
     if image.reference.transport not in _LOCAL or plan.commit:
-        return
-    found: list[list[str]] = []
+        return 0
+    found: list[LayerSummary] = []
     with progress.step(f"Checking the {len(plan.derived)} layers of {image.reference}"):
         for layer, blob in zip(plan.derived, image.blobs, strict=True):
-            found.append(_check_layer(image, layer, blob).boot_paths)
-    files = boot_files(found)
+            found.append(_check_layer(image, layer, blob))
+    files = boot_files([layer.boot_paths for layer in found])
     versions = kernel_versions(files)
     if len(versions) != 1:
         raise ImageContentError(
@@ -51,6 +52,7 @@ def check_local_image(image: OpenedImage, progress: Progress) -> None:
             f"{image.reference} has no initramfs for its kernel {versions[0]}",
             hint="build the image with `RUN bootc container prepare` as its last step",
         )
+    return sum(layer.size_bytes for layer in found)
 
 
 def _check_layer(image: OpenedImage, layer: Layer, descriptor: Descriptor) -> LayerSummary:

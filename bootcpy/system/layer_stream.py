@@ -41,6 +41,7 @@ class LayerSummary:
         links: hard links, path to target; the caller resolves them.
         implicit: directories the layer has files in but does not describe.
         whiteouts: whether it hides anything of the layers below.
+        size_bytes: of all its files.
         boot_paths: what it adds to or hides in the directories of kernels.
         dropped: left-out members by the name they are counted under.
     """
@@ -49,6 +50,7 @@ class LayerSummary:
     links: dict[str, str] = field(default_factory=dict)
     implicit: set[str] = field(default_factory=set)
     whiteouts: bool = False
+    size_bytes: int = 0
     boot_paths: list[str] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
 
@@ -168,6 +170,7 @@ class _Filter:
         out.write(_header(member, f"./{path}"))
         if content is None:
             return
+        self.summary.size_bytes += member.size
         left = member.size
         while left:
             chunk = content.read(min(left, BUFFER_BYTES))

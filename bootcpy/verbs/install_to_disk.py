@@ -10,6 +10,8 @@ import errno
 import os
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bootcpy import paths
@@ -98,18 +100,21 @@ def planned(
     with stack:
         require_bootable(image.config, machine=machine, name=own.name if own else str(reference))
         source = _source_image(image, own, machine)
-        plan = plan_install(
+        plan_for = partial(
+            plan_install,
             request,
             config=config,
             state=state,
-            image=source,
             machine=machine,
             authorized_keys=keys,
             source_date_epoch=_source_date_epoch(),
         )
+        plan = plan_for(image=source)
         bootloader.require_bootloader(_OWN_ROOT if own else None, plan.deploy.bootloader, machine)
         if own is None:
-            check_local_image(image, progress)
+            unpacked_bytes = check_local_image(image, progress)
+            if unpacked_bytes > source.unpacked_bytes:  # it is packed better than we assumed
+                plan = plan_for(image=replace(source, unpacked_bytes=unpacked_bytes))
         if request.run_fetch_check:
             _require_fetchable(request, config, source, progress)
         yield plan, image
@@ -156,9 +161,7 @@ def _source_image(
         composefs_required = requires_composefs(facts.prepare_root_conf or "")
         kargs_d = read_drop_ins([_OWN_ROOT / paths.KARGS_D], suffix=".toml")
         kargs = parse_kargs_d(kargs_d, machine)
-        bound_images = tuple(
-            sorted(path.name for path in (_OWN_ROOT / paths.BOUND_IMAGES_D).glob("*"))
-        )
+        bound_images = tuple(path.name for path in (_OWN_ROOT / paths.BOUND_IMAGES_D).glob("*"))
     if own is None:
         reference, name = image.reference, image.reference.name
     else:

@@ -6,6 +6,7 @@ from pathlib import Path
 from bootcpy import paths
 from bootcpy.model.aleph import aleph_text
 from bootcpy.model.bootable import require_bootable_tree
+from bootcpy.model.install import require_no_bound_images
 from bootcpy.model.kargs import merge_for_install, parse_kargs_d
 from bootcpy.model.plan import DeployPlan
 from bootcpy.model.progress import Progress
@@ -60,16 +61,18 @@ def populate(target: TargetTree, plan: DeployPlan, image: OpenedImage, progress:
 
 
 def _read_commit(repo_path: Path, commit: str, plan: DeployPlan) -> tuple[str, ...]:
-    """Return the kernel arguments for `commit`, having made sure that it boots.
+    """Return the kernel arguments for `commit`, having made sure that it can be installed.
 
     Raises:
-        ImageContentError: it does not.
+        ImageContentError: it does not boot.
+        BootcpyError: it binds images which nobody said to leave out.
         ConfigurationError: one of its kargs.d files is malformed.
     """
     tree = commit_tree.CommitTree(repo_path, commit)
     require_bootable_tree(
         commit_tree.boot_facts_of(tree), composefs_supported=sysroot.supports_composefs()
     )
+    require_no_bound_images(tree.names(paths.BOUND_IMAGES_D), skip=plan.skip_bound_images)
     image_kargs = parse_kargs_d(commit_tree.read_kargs_d(tree), plan.machine)
     return merge_for_install(plan.kargs, image_kargs)
 

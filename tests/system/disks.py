@@ -68,8 +68,9 @@ def with_partition(backing: Path) -> Generator[tuple[Path, Path]]:
 
 @contextmanager
 def mounted(device: Path, target: Path) -> Generator[Path]:
+    """Mount a device that must keep every byte: a writable mount writes when it likes."""
     target.mkdir(exist_ok=True)
-    tool("mount", device, target)
+    tool("mount", "-o", "ro", device, target)
     try:
         yield target
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcpy.errors import DeploymentError, ImageContentError
+from bootcpy.errors import BootcpyError, DeploymentError, ImageContentError
 from bootcpy.model.image import SignedImageReference
 from bootcpy.model.plan import Bootloader, DeployPlan, KernelArguments
 from bootcpy.model.progress import Silent
@@ -194,6 +194,15 @@ def test_populate_refuses_an_image_that_would_not_boot(
         machine.install(changes, loader=False)
     assert not list(machine.root.glob("ostree/deploy/*"))
     assert not (machine.root / "boot/loader").exists()
+
+
+def test_populate_leaves_bound_images_out_only_when_told_to(machine: Machine) -> None:
+    binds: dict[str, bytes | None] = {"usr/lib/bootc/bound-images.d/app.image": b"[Image]\n"}
+    with pytest.raises(BootcpyError, match=r"binds other images \(app\.image\)"):
+        machine.install(binds)
+    assert not list(machine.root.glob("ostree/deploy/*"))
+    machine.install(binds, skip_bound_images=True)
+    assert machine.deployment.is_dir()
 
 
 def test_boot_facts_are_the_same_in_the_commit_and_deployed(machine: Machine) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bootcpy.model.size import MIB
+from tests.layers import file
 from tests.system.disks import (
     attached,
     fingerprint,
@@ -24,7 +25,7 @@ from tests.system.disks import (
     tool,
     with_partition,
 )
-from tests.system.oci_images import OciDirectory
+from tests.system.oci_images import LayerBlob, OciDirectory
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +233,17 @@ def test_too_small(image: str, tmp_path: Path) -> None:
 def test_root_size_beyond_the_disk(image: str, disk_file: Path) -> None:
     done = install(*words_for(image, disk_file, "--via-loopback", "--root-size", "3G"))
     require_refused(done, "is too small: it has 2 GiB, 3.5 GiB are needed", "at least")
+
+
+def test_too_small_for_an_image_that_is_packed_well(tmp_path: Path) -> None:
+    zeros = LayerBlob.of(*(file(f"usr/share/{index}", bytes(8 * MIB)) for index in range(200)))
+    assert len(zeros.blob) < 16 * MIB
+    image = str(OciDirectory(tmp_path / "oci").add_image([small_system(), zeros]))
+    small = new_disk_file(tmp_path / "disk.img")
+    done = install(*words_for(image, small, "--via-loopback"))
+    require_refused(done, f"{small} is too small: it has 2 GiB", "use a disk of at least")
+    assert "1.6 GiB of unpacked image" in done.stderr
+    assert small.stat().st_blocks == 0
 
 
 def test_disk_file_on_a_full_file_system(image: str, tmp_path: Path) -> None:
