@@ -73,6 +73,11 @@ def find_conflicts(
     return tuple(found.values())
 
 
+def find_left_behind(current: Mapping[str, Node]) -> tuple[str, ...]:
+    """Return what the merge does not carry over and does not fail at either, by path."""
+    return tuple(sorted(path for path, node in current.items() if node.kind is Kind.SPECIAL))
+
+
 def _differs(shipped: Node | None, current: Node | None) -> bool:
     """Tell whether a path was added, removed or changed; a directory's mode is no conflict."""
     if _is_directory(shipped) and _is_directory(current):

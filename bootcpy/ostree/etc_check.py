@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import DeploymentError
-from bootcpy.model.etc_merge import Incoming, Kind, find_conflicts
+from bootcpy.model.etc_merge import Incoming, Kind, find_conflicts, find_left_behind
 from bootcpy.ostree.bindings import Gio, OSTree
 from bootcpy.ostree.repo import explained
 from bootcpy.system.etc_tree import read_etc
@@ -18,8 +18,10 @@ _KINDS = {
 }
 
 
-def require_mergeable_etc(sysroot: OSTree.Sysroot, commit: str) -> None:
+def require_mergeable_etc(sysroot: OSTree.Sysroot, commit: str) -> tuple[str, ...]:
     """Refuse `commit` if the booted deployment's /etc cannot be merged into its own.
+
+    Returns a line for each path that will not be there any more.
 
     Raises:
         DeploymentError: naming every path that is in the way.
@@ -28,12 +30,17 @@ def require_mergeable_etc(sysroot: OSTree.Sysroot, commit: str) -> None:
     root = paths.SYSROOT / sysroot.get_deployment_dirpath(booted)
     with explained(f"commit {commit} cannot be read"):
         incoming = _incoming_etc(sysroot.repo(), commit)
-    conflicts = find_conflicts(read_etc(root / "usr/etc"), read_etc(root / "etc"), incoming)
+    current = read_etc(root / "etc")
+    conflicts = find_conflicts(read_etc(root / "usr/etc"), current, incoming)
     if conflicts:
         raise DeploymentError(
             f"changes in /etc cannot be carried over to the new image: {'; '.join(conflicts)}",
             hint="move what is named out of the way, and run the command again",
         )
+    return tuple(
+        f"/etc/{path} is a special file; it is not carried over to the new image"
+        for path in find_left_behind(current)
+    )
 
 
 def _incoming_etc(repo: OSTree.Repo, commit: str) -> dict[str, Incoming]:

@@ -55,7 +55,8 @@ def stage_commit(
     require_bootable_tree(boot_facts_of(tree), composefs_supported=supports_composefs())
     kept = _kept_deployments(system)
     staging.require_boot_room(tree, kept)
-    require_mergeable_etc(system.sysroot, commit)
+    for note in require_mergeable_etc(system.sysroot, commit):
+        system.progress.note(note)
     kargs = _kargs(system, tree)
     steps.done("merging")
     with system.progress.step("Deploying"):

@@ -581,6 +581,22 @@ def test_upgrade_keeping_the_kernel_needs_no_room(
     assert _digests(host)["booted"] == third
 
 
+def test_upgrade_names_what_the_merge_of_etc_leaves_behind(host: BootedHost, layout: Path) -> None:
+    etc = next((host.root / "ostree/deploy/default/deploy").glob("*.0")) / "etc"
+    (etc / "kept").touch()
+    os.mkfifo(etc / "pipe")
+    write_image(layout, version="2")
+    finished = host.bootc("upgrade")
+    assert finished.returncode == 0, finished.stderr
+    notes = [line for line in finished.stderr.splitlines() if "/etc/" in line]
+    assert notes == ["/etc/pipe is a special file; it is not carried over to the new image"]
+    host.reboot()
+    checksum = host.status()["status"]["booted"]["ostree"]["checksum"]
+    names = {each.name for each in (etc.parent.parent / f"{checksum}.0/etc").iterdir()}
+    assert "kept" in names
+    assert "pipe" not in names
+
+
 def test_upgrade_refuses_a_missing_image(host: BootedHost, layout: Path) -> None:
     (layout / "index.json").unlink()
     assert str(layout) in _refused(host, "upgrade")

@@ -1,6 +1,6 @@
 import pytest
 
-from bootcpy.model.etc_merge import Incoming, Kind, Node, find_conflicts
+from bootcpy.model.etc_merge import Incoming, Kind, Node, find_conflicts, find_left_behind
 
 
 def _node(kind: Kind, content: str = "", *, mode: int = 0o644) -> Node:
@@ -131,3 +131,8 @@ def test_find_conflicts_with_a_link_for_a_directory(
         "again": Incoming(kind=Kind.LINK, target="z"),
     }
     assert find_conflicts(_SHIPPED_DIR, current, incoming) == expected
+
+
+def test_find_left_behind() -> None:
+    current = {"x": _DIR, "x/pipe": _PIPE, "file": _FILE, "a": _PIPE, "link": _LINK}
+    assert find_left_behind(current) == ("a", "x/pipe")
