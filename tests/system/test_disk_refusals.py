@@ -6,12 +6,22 @@ import struct
 import subprocess
 from collections.abc import Generator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bootcpy.model.size import MIB
-from tests.layers import file
+from tests.layers import (
+    device,
+    directory,
+    file,
+    hardlink,
+    noise,
+    sha256,
+    symlink,
+    whiteout,
+)
 from tests.system.disks import (
     attached,
     fingerprint,
@@ -369,6 +379,79 @@ def test_images_that_are_no_systems(
     require_refused(done, message, "")
     assert disk_file.stat().st_blocks == 0
     assert leftovers() == before
+
+
+KERNEL = "usr/lib/modules/6.1.0-test"
+OTHER_KERNEL = (directory("usr/lib/modules/6.2"), file("usr/lib/modules/6.2/vmlinuz", b"x"))
+
+
+def _with_wrong_digest() -> LayerBlob:
+    return replace(LayerBlob.of(file("usr/x")), claimed=sha256(b"something else"))
+
+
+def _with_wrong_diff_id() -> LayerBlob:
+    return replace(LayerBlob.of(file("usr/x")), diff_id=sha256(b"something else"))
+
+
+def _truncated() -> LayerBlob:
+    whole = LayerBlob.of(file("usr/x", noise(1, 100_000)))
+    return replace(whole, blob=whole.blob[:50_000])
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (_with_wrong_digest(), "is not what the manifest says: corrupted blob"),
+        (_with_wrong_diff_id(), "diff_id"),
+        (_truncated(), "unexpected end of data"),
+        (LayerBlob.of(file("../etc/passwd")), "leaves the tree: '../etc/passwd'"),
+        (LayerBlob.of(symlink("usr/x", "/etc"), file("usr/x/y")), "contradicts itself"),
+        (LayerBlob.of(hardlink("usr/x", "/etc/shadow")), "'usr/etc/shadow', which the layer lacks"),
+        (LayerBlob.of(device("usr/null")), "'usr/null' (a character device)"),
+        (LayerBlob.of(whiteout(KERNEL)), "has no kernel in /usr/lib/modules"),
+        (LayerBlob.of(*OTHER_KERNEL), "has more than one kernel: 6.1.0-test, 6.2"),
+        (LayerBlob.of(whiteout(f"{KERNEL}/initramfs.img")), "has no initramfs for its kernel"),
+    ],
+    ids=[
+        "digest",
+        "diff-id",
+        "truncated",
+        "dot-dot",
+        "link-as-directory",
+        "link-outside",
+        "device-node",
+        "no-kernel",
+        "two-kernels",
+        "no-initramfs",
+    ],
+)
+def test_local_images_are_read_through_first(
+    tmp_path: Path, disk_file: Path, layer: LayerBlob, message: str
+) -> None:
+    reference = OciDirectory(tmp_path / "oci").add_image([small_system(), layer])
+    before = leftovers()
+    done = install(*words_for(str(reference), disk_file, "--via-loopback"))
+    require_refused(done, message, "image")
+    assert disk_file.stat().st_blocks == 0
+    assert leftovers() == before
+
+
+def test_truncated_archive(tmp_path: Path, disk_file: Path, image: str) -> None:
+    archive = tmp_path / "os.tar"
+    tool("skopeo", "copy", "--quiet", image, f"oci-archive:{archive}")
+    os.truncate(archive, archive.stat().st_size // 2)
+    done = install(*words_for(f"oci-archive:{archive}", disk_file, "--via-loopback"))
+    require_refused(done, f"oci-archive:{archive} is truncated", "again")
+    assert disk_file.stat().st_blocks == 0
+
+
+def test_policy_that_refuses(image: str, tmp_path: Path, disk_file: Path) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_text('{"default": [{"type": "reject"}]}', encoding="utf-8")
+    env = {"CONTAINERS_POLICY_JSON": str(policy)}
+    done = install(*words_for(image, disk_file, "--via-loopback"), env=env)
+    require_refused(done, f"is rejected by the policy in {policy}", "policy")
+    assert disk_file.stat().st_blocks == 0
 
 
 # Each makes the container's own root, in a mount namespace of the command, lack something.
