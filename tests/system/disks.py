@@ -40,6 +40,23 @@ def install(
     )
 
 
+def require_refused(
+    done: subprocess.CompletedProcess[str], message: str, hint: str, status: int = 1
+) -> None:
+    """Check that the last two lines say what is wrong and what to do, and the status."""
+    *story, error, advice = done.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert message in error
+    assert advice.startswith("hint: ")
+    assert hint in advice
+    assert done.returncode == status
+    assert not [line for line in story if line.startswith("Partitioning")]
+
+
+def words_for(image: str, device: Path, *more: str | Path) -> list[str | Path]:
+    return ["--source-imgref", image, "--filesystem", "ext4", "--bootloader", "none", *more, device]
+
+
 def new_disk_file(path: Path, size_bytes: int = DISK_BYTES) -> Path:
     """Make a sparse file, empty as a new disk."""
     with path.open("wb") as new:
