@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from bootcpy import paths
 from bootcpy.model.size import GIB, MIB
 from tests.layers import Member, bootable_tree, directory, file
 from tests.system.oci_images import LayerBlob
@@ -103,12 +104,19 @@ def fingerprint(disk: Path) -> tuple[bytes, bytes]:
 
 
 def leftovers() -> tuple[str, ...]:
-    """Return the loop devices in use and what is mounted here, to compare before and after."""
-    loops = tool("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE")
-    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
-    # Other containers come and go there, and those mounts reach us.
-    mounts = (line for line in lines if not line.split()[4].startswith("/var/lib/containers/"))
-    return (*sorted(loops.splitlines()), *sorted(mounts))
+    """Return the loop devices in use and what is mounted here, to compare before and after.
+
+    The machine may be busy with other things: only loop devices on files that are seen here
+    count, and only mounts of such devices or where an installation mounts.
+    """
+    listed = tool("losetup", "--list", "--noheadings", "--raw", "--output", "NAME,BACK-FILE")
+    loops = [line for line in listed.splitlines() if Path(line.partition(" ")[2]).exists()]
+    mounts = [
+        line
+        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+        if "/dev/loop" in line or line.split()[4].startswith(str(paths.RUN))
+    ]
+    return (*sorted(loops), *sorted(mounts))
 
 
 def small_system() -> LayerBlob:
