@@ -7,25 +7,23 @@ with cold caches. The figures are medians, and ratios of the two; memory is the 
 sum over the process tree of what each process alone accounts for (PSS), from a run of its own.
 """
 
-import argparse
 import json
 import os
 import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from bench.in_container import measure
+
 _DISK_BYTES = 8 << 30
 _SAMPLE_INTERVAL_S = 0.05
 _MIB = 1 << 20
-_INSIDE = "--inside"
 _MARK = "BENCH "  # before the line of figures, among what podman prints
 
 
@@ -184,28 +182,16 @@ def report(figures: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build the image, measure inside it, print the report."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--runs", type=int, default=3, help="how often each is measured")
-    parser.add_argument(_INSIDE, metavar="DIRECTORY", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.inside:
-        inside(options.runs, options.inside)
-        return 0
-    from tools import containers, image, steps  # noqa: PLC0415 - not there in the container
-
-    built = image.build()
-    with (
-        tempfile.TemporaryDirectory(dir="/var/tmp", prefix="bench-") as directory,
-        steps.step(f"Measuring {options.runs} copies and installations, in turn"),
-    ):
-        printed = containers.run_installer(
-            built.reference,
-            ["python3", "/bench/install.py", f"--runs={options.runs}", _INSIDE, "/target"],
-            target=Path(directory),
-            mounts={REPOSITORY / "bench": "/bench"},
-        )
-    line = next(line for line in printed.splitlines() if line.startswith(_MARK))
-    print(report(json.loads(line.removeprefix(_MARK))))
+    printed = measure(
+        "bench.install",
+        inside,
+        description=__doc__,
+        title="Measuring copies and installations in turn",
+        arguments=arguments,
+    )
+    if printed is not None:
+        line = next(line for line in printed.splitlines() if line.startswith(_MARK))
+        print(report(json.loads(line.removeprefix(_MARK))))
     return 0
 
 

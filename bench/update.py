@@ -9,7 +9,6 @@ The figures are medians; memory is what all processes
 of an upgrade have together (PSS), at its highest.
 """
 
-import argparse
 import gzip
 import io
 import json
@@ -19,18 +18,16 @@ import statistics
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bench.in_container import measure
 from bench.install import tree_memory_bytes
 from tests.system.booted_host import BootedHost
 from tests.system.faulty_registry import FaultyRegistry, serving
 from tests.system.oci_layout import BASE, write_image
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-_INSIDE = "--inside"
 _BIG_LAYER_BYTES = 200_000_000
 _GOAL_STATUS_MS = 150
 _GOAL_RATIO = 1.5
@@ -163,30 +160,14 @@ def _fetch_and_unpack(registry: FaultyRegistry, directory: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build the image, measure inside it, print the report."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--runs", type=int, default=3, help="how often each is measured")
-    parser.add_argument(_INSIDE, metavar="DIRECTORY", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.inside:
-        inside(options.runs, options.inside)
-        return 0
-    from tools import containers, image, steps  # noqa: PLC0415 - not there in the container
-
-    built = image.build()
-    with (
-        tempfile.TemporaryDirectory(dir="/var/tmp", prefix="bench-") as directory,
-        steps.step(f"Measuring {options.runs} updates of each kind"),
-    ):
-        containers.run_installer(
-            built.reference,
-            [
-                *("env", "--chdir=/src", "python3", "-m", "bench.update"),
-                *(f"--runs={options.runs}", _INSIDE, "/target"),
-            ],
-            target=Path(directory),
-            mounts={REPOSITORY: "/src:ro"},
-        )
+    """Build the image, measure inside it; the report is printed there."""
+    measure(
+        "bench.update",
+        inside,
+        description=__doc__,
+        title="Measuring updates of each kind",
+        arguments=arguments,
+    )
     return 0
 
 
