@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bootcpy.ostree.repo import open_repo
+from tests.system.disks import new_disk_file, small_system
 from tests.system.encapsulate import Attributes, Commit, Encapsulation
 from tests.system.oci_images import OciDirectory
 from tests.system.pulls import ostree
@@ -34,6 +35,19 @@ def make_repo(path: Path) -> Path:
 @pytest.fixture
 def oci(tmp_path: Path) -> OciDirectory:
     return OciDirectory(tmp_path / "oci")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The reference of a small image that installs; its kernel boots nothing."""
+    directory = OciDirectory(tmp_path_factory.mktemp("image") / "oci")
+    return str(directory.add_image([small_system()]))
+
+
+@pytest.fixture
+def disk_file(tmp_path: Path) -> Path:
+    """An empty disk file, large enough for the small image."""
+    return new_disk_file(tmp_path / "disk.img")
 
 
 @pytest.fixture

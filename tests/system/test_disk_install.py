@@ -18,25 +18,12 @@ from tests.system.disks import (
     install_argv,
     leftovers,
     new_disk_file,
-    small_system,
     tool,
     with_partition,
 )
-from tests.system.oci_images import OciDirectory
 
 ROOT_START_BYTES = 514 * MIB
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> str:
-    directory = OciDirectory(tmp_path_factory.mktemp("image") / "oci")
-    return str(directory.add_image([small_system()]))
-
-
-@pytest.fixture
-def disk_file(tmp_path: Path) -> Path:
-    return new_disk_file(tmp_path / "disk.img")
 
 
 @pytest.fixture(autouse=True)

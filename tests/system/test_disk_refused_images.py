@@ -20,24 +20,12 @@ from tests.system.disks import (
     initramfs,
     install,
     leftovers,
-    new_disk_file,
     require_refused,
     small_system,
     tool,
     words_for,
 )
 from tests.system.oci_images import LayerBlob, OciDirectory
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> str:
-    directory = OciDirectory(tmp_path_factory.mktemp("image") / "oci")
-    return str(directory.add_image([small_system()]))
-
-
-@pytest.fixture
-def disk_file(tmp_path: Path) -> Path:
-    return new_disk_file(tmp_path / "disk.img")
 
 
 @pytest.mark.parametrize(
