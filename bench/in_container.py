@@ -1,6 +1,7 @@
 """What every benchmark does: build the image, run itself inside it, and hand back what it said."""
 
 import argparse
+import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,12 +37,16 @@ def measure(
         tempfile.TemporaryDirectory(dir="/var/tmp", prefix="bench-") as directory,
         steps.step(f"{title}, {options.runs} runs"),
     ):
-        return containers.run_installer(
-            built.reference,
-            [
-                *("env", "--chdir=/src", "python3", "-m", module),
-                *(f"--runs={options.runs}", _INSIDE, "/target"),
-            ],
-            target=Path(directory),
-            mounts={REPOSITORY: "/src:ro"},
-        )
+        try:
+            return containers.run_installer(
+                built.reference,
+                [
+                    *("env", "--chdir=/src", "python3", "-m", module),
+                    *(f"--runs={options.runs}", _INSIDE, "/target"),
+                ],
+                target=Path(directory),
+                mounts={REPOSITORY: "/src:ro"},
+            )
+        finally:
+            # libostree makes the root of a deployment immutable.
+            subprocess.run(["chattr", "-R", "-f", "-i", directory], check=False)

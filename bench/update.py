@@ -9,154 +9,18 @@ The figures are medians; memory is what all processes
 of an upgrade have together (PSS), at its highest.
 """
 
-import gzip
-import io
-import json
-import os
-import shutil
-import statistics
-import subprocess
 import sys
-import tarfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.in_container import measure
-from bench.install import tree_memory_bytes
-from tests.system.booted_host import BootedHost
-from tests.system.faulty_registry import FaultyRegistry, serving
-from tests.system.oci_layout import BASE, write_image
-
-_BIG_LAYER_BYTES = 200_000_000
-_GOAL_STATUS_MS = 150
-_GOAL_RATIO = 1.5
-_MIB = 1 << 20
-_SAMPLE_INTERVAL_S = 0.05
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long `work` takes."""
-    started = time.monotonic()
-    work()
-    return time.monotonic() - started
-
-
-def big_layer(number: int) -> bytes:
-    """Return a layer, compressed, of files of this very system, different for each number."""
-    stream = io.BytesIO()
-    total = 0
-    with (
-        gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=1, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as tar,
-    ):
-        for path in sorted(Path("/usr/lib").rglob("*")):
-            if path.is_symlink() or not path.is_file() or "modules" in path.parts:
-                continue
-            tar.add(path, arcname=f"usr/lib/copy{number}/{path.relative_to('/usr/lib')}")
-            total += path.stat().st_size
-            if total > _BIG_LAYER_BYTES:
-                break
-    return stream.getvalue()
 
 
 def inside(runs: int, directory: Path) -> None:
-    """Measure, and print the report; called in the container."""
-    layout = directory / "layout"
-    with serving(layout) as registry:
-        first = write_image(layout, [BASE])
-        host = _installed(directory, registry)
-        for _ in range(2):  # once to compile what the image has not
-            _bootc(host, "status")
-        status = [seconds(lambda: _bootc(host, "status", "--json")) for _ in range(runs * 5)]
-        entering = [seconds(lambda: _enter(host, "true")) for _ in range(runs * 5)]
-        nothing = [seconds(lambda: _bootc(host, "upgrade")) for _ in range(runs)]
-        small, large, plain = [], [], []
-        peak_bytes = 0
-        for number in range(runs):
-            write_image(layout, [BASE, {"usr/number": str(number)}], version=str(number))
-            small.append(seconds(lambda: _bootc(host, "upgrade")))
-        for number in range(runs):
-            blob = big_layer(number)
-            write_image(layout, [BASE, blob], version=f"big{number}")
-            started = time.monotonic()
-            peak_bytes = max(peak_bytes, _watched_upgrade(host))
-            large.append(time.monotonic() - started)
-            plain.append(seconds(lambda: _fetch_and_unpack(registry, directory)))
-        host.release()
-    middle = statistics.median
-    status_ms = (middle(status) - middle(entering)) * 1000
-    ratio = middle(large) / middle(plain)
-    print(f"image {first[:19]}, {runs} runs, medians")
-    print(f"bootc status                       {status_ms:7.0f} ms   (goal {_GOAL_STATUS_MS})")
-    print(f"upgrade, nothing new               {middle(nothing):7.2f} s")
-    print(f"upgrade, one small layer           {middle(small):7.2f} s")
-    print(f"upgrade, one layer of 200 MB       {middle(large):7.2f} s")
-    print(f"skopeo copy, tar -x of that layer  {middle(plain):7.2f} s")
-    print(f"ratio                              {ratio:7.2f}     (goal {_GOAL_RATIO})")
-    print(f"memory, all processes at once      {peak_bytes / _MIB:7.0f} MiB   (goal 150)")
+    """Measure and print the report; called in the container, where libostree's bindings are."""
+    from bench import update_figures  # noqa: PLC0415 - needs what only the image has
 
-
-def _installed(directory: Path, registry: FaultyRegistry) -> BootedHost:
-    from bootcpy.model.image import ImageReference, SignedImageReference  # noqa: PLC0415
-    from bootcpy.model.progress import Silent  # noqa: PLC0415 - only inside the container
-    from bootcpy.ostree import importer, sysroot  # noqa: PLC0415
-    from bootcpy.system import skopeo  # noqa: PLC0415
-
-    configuration = directory / ".config/containers/registries.conf"
-    configuration.parent.mkdir(parents=True)
-    configuration.write_text(registry.configuration, encoding="utf-8")
-    os.environ["HOME"] = str(directory)
-    host = BootedHost.make(directory)
-    host.fake_program("systemctl")
-    reference = ImageReference.parse(f"docker://{registry.name}")
-    with skopeo.opened(reference) as image:
-        commit = importer.pull(
-            host.root / "ostree/repo", image, record_as=reference, progress=Silent()
-        )
-    origin = SignedImageReference(reference)
-    sysroot.deploy(host.root, commit, stateroot="default", origin=origin, kargs=["rw"])
-    host.boot()
-    return host
-
-
-def _enter(host: BootedHost, *words: str) -> None:
-    subprocess.run(
-        host.command(*words), env=host.environment(), stdout=subprocess.DEVNULL, check=True
-    )
-
-
-def _bootc(host: BootedHost, *words: str) -> None:
-    _enter(host, sys.executable, "-m", "bootcpy", *words)
-
-
-def _watched_upgrade(host: BootedHost) -> int:
-    """Upgrade and sync; return the most memory, in bytes, that its processes had together."""
-    peak = 0
-    argv = host.command(sys.executable, "-m", "bootcpy", "upgrade")
-    with subprocess.Popen(argv, env=host.environment(), stdout=subprocess.DEVNULL) as child:
-        while child.poll() is None:
-            peak = max(peak, tree_memory_bytes(child.pid))
-            time.sleep(_SAMPLE_INTERVAL_S)
-    if child.returncode:
-        raise SystemExit(child.returncode)
-    os.sync()
-    return peak
-
-
-def _fetch_and_unpack(registry: FaultyRegistry, directory: Path) -> None:
-    """Fetch the image's last layer by its digest, unpack it, and sync."""
-    fetched, unpacked = directory / "fetched", directory / "unpacked"
-    unpacked.mkdir()
-    layers = json.loads(registry.manifest())["layers"]
-    subprocess.run(
-        ["skopeo", "copy", "--quiet", f"docker://{registry.name}", f"dir:{fetched}"], check=True
-    )
-    blob = fetched / layers[-1]["digest"].removeprefix("sha256:")
-    subprocess.run(["tar", "-xzf", blob, "-C", unpacked], check=True)
-    os.sync()
-    shutil.rmtree(fetched)
-    shutil.rmtree(unpacked)
+    update_figures.inside(runs, directory)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
