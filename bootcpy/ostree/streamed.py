@@ -20,7 +20,7 @@ from bootcpy.ostree.layers import (
     unite_archives,
     write_layer,
 )
-from bootcpy.ostree.repo import explained, open_repo, transaction
+from bootcpy.ostree.repo import explained, open_repo
 from bootcpy.system.child import Child
 from bootcpy.system.layer_stream import LayerSummary, filter_layer
 from bootcpy.system.layer_tar import ByteCounter
@@ -147,8 +147,7 @@ def _finish(repo: OSTree.Repo, job: _ArchiveJob) -> str:
     trees, summary = job.trees()
     layer = job.wanted.layer
     require_diff_id(summary.diff_id, layer)
-    with explained("cannot store the layer"), transaction(repo):
+    with explained("cannot store the layer"):
         root = unite_archives(repo, trees, summary)
-        root.write()
     traits = LayerTraits(implicit=frozenset(summary.implicit), whiteouts=summary.whiteouts)
     return write_layer(repo, root, traits)
