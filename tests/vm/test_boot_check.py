@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm.conftest import Boot
-from tests.vm.test_update import NAME, digests, publish, trust
+from tests.vm.updates import NAME, digests, publish, trust, wait_until_started
 from tools import image, qemu
 from tools.guest import Guest
 from tools.registry import Registry
@@ -49,7 +49,7 @@ def test_a_lost_update_is_told(
         guest.reboot()
 
         assert digests(guest) == {"staged": None, "booted": built_image.digest, "rollback": None}
-        _wait_until_started(guest)
+        wait_until_started(guest)
         failed = "bootc-boot-check.service\nostree-boot-complete.service\n"
         assert guest.run(_FAILED).stdout == failed
         warning, hint = guest.run("bootc status --json").stderr.splitlines()
@@ -66,7 +66,7 @@ def test_a_lost_update_is_told(
         guest.cut_power()
         guest.power_on()
         guest.wait_for_ssh()
-        _wait_until_started(guest)
+        wait_until_started(guest)
         assert guest.run(_FAILED).stdout == "bootc-boot-check.service\n"
         journal = "journalctl --boot --output=cat MESSAGE_ID=6d1275ef0d0e43b893296e469b64b660"
         power = "the system did not shut down in order, as when the power fails"
@@ -87,7 +87,3 @@ def _result(guest: Guest, unit: str) -> str:
     """Tell whether the conditions of a unit were met in this boot."""
     ask = f"systemctl show --property=ConditionResult --value {shlex.quote(unit)}"
     return guest.run(ask).stdout.strip()
-
-
-def _wait_until_started(guest: Guest) -> None:
-    guest.run("systemctl is-system-running --wait", check=False, timeout_s=120)

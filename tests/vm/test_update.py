@@ -7,12 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.vm.conftest import Boot
+from tests.vm.updates import NAME, digests, manifest, publish, trust
 from tools import image, qemu, steps
-from tools.guest import Guest
 from tools.registry import Registry
-
-UPDATES = image.ROOT / "images" / "updates" / "Containerfile"
-NAME = "os:latest"
 
 
 @pytest.mark.slow
@@ -66,43 +63,3 @@ def test_update_and_back(
         assert "update.number=2" in guest.run("cat /proc/cmdline").stdout.split()
         guest.wait_until_running()
         guest.poweroff()
-
-
-def publish(base: image.BuiltImage, registry: Registry, *, number: int) -> str:
-    """Build the update `number` of `base`, push it, and return its digest."""
-    with steps.step(f"Publishing update {number}"):
-        built = image.build(
-            f"localhost/bootcpy-update:{number}",
-            containerfile=UPDATES,
-            context=UPDATES.parent,
-            arguments={"NUMBER": str(number)},
-            base=base.reference,
-        )
-        steps.run([
-            *("skopeo", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false"),
-            f"containers-storage:{built.reference}",
-            f"docker://{registry.here(NAME)}",
-        ])
-    return built.digest
-
-
-def trust(guest: Guest, registry: Registry) -> None:
-    """Tell the guest that the registry has no TLS."""
-    guest.run(
-        "cat > /etc/containers/registries.conf.d/local.conf", stdin=registry.guest_configuration
-    )
-
-
-def manifest(registry: Registry) -> str:
-    """Return the manifest of the image as it is published now."""
-    where = f"docker://{registry.here(NAME)}"
-    return steps.run(["skopeo", "inspect", "--raw", "--tls-verify=false", where])
-
-
-def digests(guest: Guest) -> dict[str, str | None]:
-    """Return which image is in which slot."""
-    status = json.loads(guest.run("bootc status --json").stdout)["status"]
-    return {
-        slot: status[slot] and status[slot]["image"]["imageDigest"]
-        for slot in ("staged", "booted", "rollback")
-    }

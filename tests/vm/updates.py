@@ -1,0 +1,60 @@
+"""What the tests of updates share: images that follow one another, and questions to the guest."""
+
+import json
+
+from tools import image, steps
+from tools.guest import Guest
+from tools.registry import Registry
+
+UPDATES = image.ROOT / "images" / "updates"
+NAME = "os:latest"
+
+
+def publish(base: image.BuiltImage, registry: Registry, *, number: int, name: str = NAME) -> str:
+    """Build the update `number` of `base`, small, push it as `name`, and return its digest."""
+    with steps.step(f"Publishing update {number}"):
+        built = image.build(
+            f"localhost/bootcpy-update:{number}",
+            containerfile=UPDATES / "Containerfile",
+            context=UPDATES,
+            arguments={"NUMBER": str(number)},
+            base=base.reference,
+        )
+        push(built, registry, name)
+    return built.digest
+
+
+def push(built: image.BuiltImage, registry: Registry, name: str = NAME) -> None:
+    """Have the registry serve an image as `name` from now on."""
+    steps.run([
+        *("skopeo", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false"),
+        f"containers-storage:{built.reference}",
+        f"docker://{registry.here(name)}",
+    ])
+
+
+def trust(guest: Guest, registry: Registry) -> None:
+    """Tell the guest that the registry has no TLS."""
+    guest.run(
+        "cat > /etc/containers/registries.conf.d/local.conf", stdin=registry.guest_configuration
+    )
+
+
+def manifest(registry: Registry, name: str = NAME) -> str:
+    """Return the manifest of the image as it is published now."""
+    where = f"docker://{registry.here(name)}"
+    return steps.run(["skopeo", "inspect", "--raw", "--tls-verify=false", where])
+
+
+def digests(guest: Guest) -> dict[str, str | None]:
+    """Return which image is in which slot."""
+    status = json.loads(guest.run("bootc status --json").stdout)["status"]
+    return {
+        slot: status[slot] and status[slot]["image"]["imageDigest"]
+        for slot in ("staged", "booted", "rollback")
+    }
+
+
+def wait_until_started(guest: Guest) -> None:
+    """Wait until systemd has nothing left to start, whether or not all of it went well."""
+    guest.run("systemctl is-system-running --wait", check=False, timeout_s=120)
