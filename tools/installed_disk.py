@@ -6,6 +6,18 @@ from pathlib import Path
 from tools import containers, image, qemu, steps
 
 DISK_SIZE_BYTES = 12 << 30  # sparse; room for an image pulled inside the guest
+# The partition by its offset: kernels of build hosts often make no nodes for partitions.
+_WITH_ROOT = """
+set -eu
+start=$(sfdisk --json "$1" | python3 -c '
+import json, sys
+table = json.load(sys.stdin)["partitiontable"]
+print(next(p["start"] for p in table["partitions"] if p.get("name") == "root") * 512)')
+mkdir /run/disk
+mount -o "$2,loop,offset=$start" "$1" /run/disk
+(cd /run/disk && sh -euc "$3")
+umount /run/disk
+"""
 
 
 def installed_disk(built: image.BuiltImage, filesystem: str, *, directory: Path) -> Path:
@@ -34,3 +46,20 @@ def installed_disk(built: image.BuiltImage, filesystem: str, *, directory: Path)
         making.unlink(missing_ok=True)
         raise
     return making.rename(disk)
+
+
+def run_on_root(built: image.BuiltImage, disk: Path, script: str, *, writable: bool = False) -> str:
+    """Run a shell script inside the root file system of a disk that nothing uses.
+
+    It runs in a container of `built` and begins in the directory where the physical root
+    is mounted; what it prints is returned.
+
+    Raises:
+        BootcpyError: it ended with a status other than 0.
+    """
+    access = "rw" if writable else "ro"
+    return containers.run_installer(
+        built.reference,
+        ["sh", "-c", _WITH_ROOT, "sh", f"/target/{disk.name}", access, script],
+        target=disk.parent,
+    )

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.vm.conftest import Boot
-from tools import containers, image, qemu, steps
+from tools import image, qemu, steps
 from tools.guest import Guest
+from tools.installed_disk import run_on_root
 from tools.qemu import Firmware
 from tools.registry import Registry
 
@@ -52,24 +53,7 @@ def test_installed_repository_is_intact(
     built_image: image.BuiltImage, base_disk: Callable[[str], Path]
 ) -> None:
     """Looked at from outside, where it takes seconds instead of minutes."""
-    disk = base_disk("ext4")
-    check = """
-        set -eu
-        start=$(sfdisk --json "$1" | python3 -c '
-import json, sys
-table = json.load(sys.stdin)["partitiontable"]
-print(next(p["start"] for p in table["partitions"] if p.get("name") == "root") * 512)')
-        mkdir /run/disk
-        mount -o "ro,loop,offset=$start" "$1" /run/disk
-        ostree fsck --repo=/run/disk/ostree/repo
-        umount /run/disk
-    """
-
-    said = containers.run_installer(
-        built_image.reference,
-        ["sh", "-c", check, "sh", f"/target/{disk.name}"],
-        target=disk.parent,
-    )
+    said = run_on_root(built_image, base_disk("ext4"), "ostree fsck --repo=ostree/repo")
 
     assert re.search(r"fsck of [1-9]\d* commits completed successfully", said)
 

@@ -11,17 +11,22 @@ NAME = "os:latest"
 
 
 def publish(base: image.BuiltImage, registry: Registry, *, number: int, name: str = NAME) -> str:
-    """Build the update `number` of `base`, small, push it as `name`, and return its digest."""
+    """Build the update `number` of `base`, push it as `name`, and return its digest."""
     with steps.step(f"Publishing update {number}"):
-        built = image.build(
-            f"localhost/bootcpy-update:{number}",
-            containerfile=UPDATES / "Containerfile",
-            context=UPDATES,
-            arguments={"NUMBER": str(number)},
-            base=base.reference,
-        )
+        built = update(base, number=number)
         push(built, registry, name)
     return built.digest
+
+
+def update(base: image.BuiltImage, *, number: int) -> image.BuiltImage:
+    """Build the update `number` of `base`, which is small."""
+    return image.build(
+        f"localhost/bootcpy-update:{number}",
+        containerfile=UPDATES / "Containerfile",
+        context=UPDATES,
+        arguments={"NUMBER": str(number)},
+        base=base.reference,
+    )
 
 
 def push(built: image.BuiltImage, registry: Registry, name: str = NAME) -> None:
