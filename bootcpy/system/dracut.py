@@ -29,17 +29,22 @@ _CONFIGURATION = (
 # Whether one of these has a name that a dracut module mentions can change what goes in.
 _MENTIONED_IN = ("usr/bin", "usr/sbin", "usr/lib/systemd/system", "usr/lib/udev/rules.d")
 _WORD = re.compile(r"[\w@.+-]{2,}")
-# Made anew inside the initramfs, or a machine's own: the root's file is not what went in.
+# Made anew inside the initramfs, or a machine's own: the root's file is not what went in. Those
+# that end in "-" are what the tools that add users keep of the version before.
 _NOT_INPUTS = frozenset({
     "etc/fstab",
     "etc/group",
+    "etc/group-",
     "etc/gshadow",
+    "etc/gshadow-",
     "etc/hostname",
     "etc/ld.so.cache",
     "etc/machine-id",
     "etc/passwd",
+    "etc/passwd-",
     "etc/resolv.conf",
     "etc/shadow",
+    "etc/shadow-",
 })
 # Level 9: within 1 % of what the slowest levels reach here, in a tenth of the time.
 _COMPRESSOR = "zstd -9 -T0 -q"

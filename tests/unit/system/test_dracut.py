@@ -20,6 +20,7 @@ def root(tmp_path: Path) -> Path:
         "usr/bin/dracut": "",
         "usr/lib/ostree/ostree-prepare-root": "program",
         "etc/passwd": "root",
+        "etc/group-": "root",
         "etc/dracut.conf.d/one.conf": "compress=zstd",
         str(SETUP): "inst_multiple mount\nrequire_binaries cryptsetup",
         str(MODULES / "kernel/ext4.ko"): "module",
@@ -27,7 +28,7 @@ def root(tmp_path: Path) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    image = archive("usr/lib/ostree/ostree-prepare-root", "etc/passwd", "init")
+    image = archive("usr/lib/ostree/ostree-prepare-root", "etc/passwd", "etc/group-", "init")
     (tmp_path / MODULES / "initramfs.img").write_bytes(image)
     record(tmp_path)
     return tmp_path
@@ -54,6 +55,7 @@ def put(name: str, text: str = "x") -> Callable[[Path], None]:
     "change",
     [
         pytest.param(put("etc/passwd", "root and others"), id="a-user-added"),
+        pytest.param(put("etc/group-", "root and others"), id="the-group-file-before"),
         pytest.param(put("usr/bin/cowsay"), id="a-program-dracut-does-not-know"),
     ],
 )
