@@ -30,13 +30,21 @@ _BEGIN, _END = "<!-- BEGIN GENERATED -->", "<!-- END GENERATED -->"
 _BLOCK = re.compile(f"{re.escape(_BEGIN)}\n.*?{re.escape(_END)}", re.DOTALL)
 
 
-def visible_commands() -> tuple[Command, ...]:
-    """Return the commands that help shows, which are the ones to document."""
-    return tuple(
-        command
-        for command in COMMANDS
-        if not command.hidden and not (command.group and GROUPS[command.group].hidden)
-    )
+def documented_commands() -> tuple[Command, ...]:
+    """Return the commands that have a manual page.
+
+    That is what help shows, then what it leaves out but people may type. Helpers of the
+    system have none, and neither have second names, which stand on the page of the first.
+    """
+    firsts: dict[str, Command] = {}
+    for command in COMMANDS:
+        if command.group != "internals":
+            firsts.setdefault(command.function, command)
+    return tuple(sorted(firsts.values(), key=_is_hidden))
+
+
+def _is_hidden(command: Command) -> bool:
+    return command.hidden or bool(command.group and GROUPS[command.group].hidden)
 
 
 def page_of(command: Command) -> Path:
@@ -54,8 +62,8 @@ class Parameter:
     default: str | None
 
 
-def parameters(command: Command) -> list[Parameter]:
-    """Return the visible arguments, then the visible options, of `command`.
+def parameters(command: Command, *, hidden: bool = False) -> list[Parameter]:
+    """Return the arguments, then the options, of `command` that help shows, or hides.
 
     Read from its function's annotations: what typer makes of them differs by version.
     """
@@ -65,7 +73,7 @@ def parameters(command: Command) -> list[Parameter]:
     found = [
         _parameter(name, hints[name], each.default)
         for name, each in signature.parameters.items()
-        if not hints[name].__metadata__[0].hidden
+        if hints[name].__metadata__[0].hidden is hidden
     ]
     return sorted(found, key=lambda each: bool(each.names))
 
@@ -111,10 +119,10 @@ def _entry(parameter: Parameter) -> str:
 
 
 def commands_block() -> str:
-    """Return the Markdown that lists every visible command with its first line of help."""
+    """Return the Markdown that lists every documented command with its first line of help."""
     return "\n".join(
         f"**{page_of(command).name.removesuffix('.8.md')}**(8)\n:   {summary(command)}\n"
-        for command in visible_commands()
+        for command in documented_commands()
     )
 
 
@@ -125,7 +133,7 @@ def with_block(page: str, block: str) -> str:
 
 def expected() -> Iterator[tuple[Path, str]]:
     """Return every file with generated parts, and the whole text it should have."""
-    pages = {page_of(command): options_block(command) for command in visible_commands()}
+    pages = {page_of(command): options_block(command) for command in documented_commands()}
     pages[MAN / "bootc.8.md"] = commands_block()
     for path, block in pages.items():
         yield path, with_block(path.read_text(encoding="utf-8") if path.exists() else "", block)

@@ -1,15 +1,33 @@
 """The documentation and the program agree, in both directions."""
 
 import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from bootcpy import paths
 from bootcpy.cli import app
-from bootcpy.cli.commands import COMMANDS, Command
+from bootcpy.cli.commands import COMMANDS, GROUPS, Command
 from bootcpy.errors import ConfigurationError, ExitStatus
+from bootcpy.model import progress_schema
 from bootcpy.model.config import merge_install_config
+from bootcpy.model.image import Transport
+from bootcpy.model.kargs import parse_kargs_d
+from bootcpy.system import systemd
 from tools import update_generated
-from tools.update_generated import MAN, page_of, parameters, stale, visible_commands
+from tools.update_generated import MAN, ROOT, documented_commands, page_of, parameters, stale
+
+PAGE_OF_UNITS = "bootc-units.7.md"
+UNITS = ROOT / "images/rootfs/usr/lib/systemd/system"
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for path in (*MAN.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md")
+)
+# What the program sets, for the tools that it starts.
+SET_FOR_OTHERS = {"HOME", "LANG", "LC_ALL", "OSTREE_GRUB2_EXEC"}
 
 
 def section(page: str, title: str) -> str:
@@ -21,6 +39,11 @@ def section(page: str, title: str) -> str:
 def terms(text: str) -> list[str]:
     """Return the terms of a Markdown definition list."""
     return re.findall(r"^(\S.*)\n:   ", text, re.MULTILINE)
+
+
+def bold(text: str) -> list[str]:
+    """Return what is bold in a text."""
+    return re.findall(r"\*\*([^*]+)\*\*", text)
 
 
 def words(command: Command) -> str:
@@ -41,8 +64,24 @@ def test_check_finds_a_page_that_is_out_of_date() -> None:
 
 
 def test_every_page_is_of_a_command() -> None:
-    pages = {page_of(command).name for command in visible_commands()}
+    pages = {page_of(command).name for command in documented_commands()}
     assert {path.name for path in MAN.glob("*.8.md")} == pages | {"bootc.8.md"}
+
+
+def test_every_command_that_help_shows_has_a_page() -> None:
+    shown = {
+        command.function
+        for command in COMMANDS
+        if not command.hidden and not (command.group and GROUPS[command.group].hidden)
+    }
+    assert shown <= {command.function for command in documented_commands()}
+
+
+@pytest.mark.parametrize("command", documented_commands(), ids=words)
+def test_an_option_that_help_hides_is_told_of(command: Command) -> None:
+    told = bold(section(page_of(command).name, "OPTIONS"))
+    names = {name for each in parameters(command, hidden=True) for name in each.names}
+    assert names <= set(told)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=words)
@@ -69,7 +108,7 @@ def test_the_listed_options_are_those_of_help(
 
 @pytest.mark.parametrize("page", sorted(path.name for path in MAN.glob("*.md")))
 def test_a_page_has_the_usual_sections(page: str) -> None:
-    name, number, _ = page.split(".")
+    name, number, _ = page.rsplit(".", 2)
     text = (MAN / page).read_text(encoding="utf-8")
     assert text.startswith(f"% {name.upper()}({number})\n")
     assert section(page, "NAME").strip().startswith(name)
@@ -87,9 +126,13 @@ def test_references_between_pages_lead_somewhere() -> None:
         text = path.read_text(encoding="utf-8")
         named = {
             f"{name}.{number}"
-            for name, number in re.findall(r"\*\*(bootc[\w-]*)\*\*\((\d)\)", text)
+            for name, number in re.findall(r"\*\*(bootc[\w.-]*)\*\*\((\d)\)", text)
         }
         assert named <= ours, path.name
+    units = "".join(
+        path.read_text(encoding="utf-8") for path in UNITS.glob("*.*") if path.is_file()
+    )
+    assert {f"{n}.{s}" for n, s in re.findall(r"man:(bootc[\w.-]*)\((\d)\)", units)} <= ours
 
 
 def test_every_exit_status_is_documented() -> None:
@@ -103,3 +146,76 @@ def test_every_key_of_the_install_configuration_is_documented() -> None:
     known = (caught.value.hint or "").removeprefix("known are: ").split(", ")
     documented = [term.strip("*") for term in terms(section("bootc-install-config.5.md", "KEYS"))]
     assert sorted(documented) == sorted(known)
+
+
+def test_every_key_of_kargs_d_is_documented() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_kargs_d([("x.toml", "no-such-key = 1\n")], "x86_64")
+    known = (caught.value.hint or "").removeprefix("known are ").split(" and ")
+    documented = [term.strip("*") for term in terms(section("bootc-kargs.d.5.md", "KEYS"))]
+    assert sorted(documented) == sorted(known)
+
+
+def test_every_variable_is_documented() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "bootcpy").rglob("*.py")]
+    readers = "".join(text for text in sources if "os.environ" in text)
+    read = set(re.findall(r'"([A-Z][A-Z_]{3,}|container)"', readers)) - SET_FOR_OTHERS
+    told = [term for path in MAN.glob("*.md") for term in terms(section(path.name, "ENVIRONMENT"))]
+    assert {name for term in told for name in bold(term)} == read
+
+
+def test_the_places_of_credentials_are_documented() -> None:
+    told = terms(section("bootc-images.7.md", "CREDENTIALS"))
+    assert [Path(term.strip("*")) for term in told] == list(paths.ROOT_AUTH_FILES)
+
+
+def test_every_transport_is_documented() -> None:
+    told = {name for term in terms(section("bootc-images.7.md", "NAMES")) for name in bold(term)}
+    assert {name.rstrip(":") for name in told if re.fullmatch(r"[a-z-]+:", name)} == set(Transport)
+
+
+def test_every_unit_is_documented() -> None:
+    units = {path.name for path in UNITS.iterdir() if path.is_file()}
+    assert (
+        set(re.findall(r"(?<!\*)\*(bootc-[\w.-]+)\*", section(PAGE_OF_UNITS, "SYNOPSIS"))) == units
+    )
+    assert units <= set(bold((MAN / PAGE_OF_UNITS).read_text(encoding="utf-8")))
+
+
+def test_every_message_id_is_documented() -> None:
+    known = {value.hex for value in vars(systemd).values() if isinstance(value, UUID)}
+    assert {term.strip("*") for term in terms(section("bootc-updates.7.md", "JOURNAL"))} == known
+
+
+def test_every_field_of_progress_is_documented() -> None:
+    fields: set[str] = set()
+    for event in progress_schema.schema()["oneOf"][1:]:
+        fields |= set(event["properties"])
+        fields |= set(event["properties"]["subtasks"]["items"]["properties"])
+    told = bold(section("bootc-progress.7.md", "EVENTS"))
+    assert fields <= set(told)
+
+
+def commands_shown(document: Path) -> Iterator[list[str]]:
+    """Return the words after `bootc` of each command line in the code blocks of a document."""
+    text = (ROOT / document).read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in re.findall(r"^(?:    |\$ )(.*)$", text, re.MULTILINE):
+        if not re.search(r"(^|[\s;&=])(bootc)\s", line):
+            continue
+        said = re.split(r"[\s;&=]bootc\s|^bootc\s", line)[-1]
+        yield shlex.split(re.split(r"[|;&>]|\s\d>", said)[0])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_a_command_line_that_is_shown_exists(document: Path) -> None:
+    for line in commands_shown(document):
+        said = " ".join(line)
+        found = [command for command in COMMANDS if f"{said} ".startswith(f"{command.words} ")]
+        assert found, said
+        known = {
+            name
+            for hidden in (False, True)
+            for each in parameters(found[0], hidden=hidden)
+            for name in each.names
+        }
+        assert {word.partition("=")[0] for word in line if word.startswith("-")} <= known, said
