@@ -120,8 +120,9 @@ def switch(
             "the argument '--enforce-container-sigpolicy' cannot be used with "
             "'--no-signature-verification'"
         )
+    reference = ImageReference.parse(f"{Transport.parse(transport).prefix}{target}")
     image = SignedImageReference(
-        ImageReference.parse(f"{Transport.parse(transport).prefix}{target}"),
+        reference.seen_from(Path.cwd()),
         ContainerPolicy() if enforce_container_sigpolicy else Insecure(),
     )
     from bootcpy.verbs import switch as verb

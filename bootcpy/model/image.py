@@ -7,6 +7,7 @@ the escaping that of the refs it writes, so that bootc and rpm-ostree recognise 
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 from bootcpy.errors import ReferenceFormatError
@@ -43,6 +44,11 @@ class Transport(StrEnum):
                 f"unknown transport {word!r}",
                 hint=f"use one of: {', '.join(cls)}, docker",
             ) from None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the name begins with a path of the file system."""
+        return self in {self.OCI, self.OCI_ARCHIVE, self.DOCKER_ARCHIVE, self.DIR}
 
     @property
     def prefix(self) -> str:
@@ -91,6 +97,12 @@ class ImageReference:
         """The manifest digest the name is pinned to, if it is."""
         _, at, digest = self.name.rpartition("@")
         return digest if at and _DIGEST.fullmatch(digest) else None
+
+    def seen_from(self, directory: Path) -> "ImageReference":
+        """Make a relative path absolute: whoever reads an origin stands elsewhere."""
+        if not self.transport.is_file or self.name.startswith("/"):
+            return self
+        return ImageReference(self.transport, str(directory / self.name))
 
     def for_pull(self) -> "ImageReference":
         """Drop the tag of a registry name that has a digest too: skopeo refuses both."""

@@ -14,6 +14,19 @@ _TRANSIENT = re.compile(
     re.IGNORECASE,
 )
 # (pattern in skopeo's words, what it means, what to do); the first match counts.
+_FILE_MEANINGS = (
+    (
+        # Archives that end before their index does.
+        r"container_images_oci\d+/index.json: no such file|\"manifest.json\": file does not exist",
+        "{image} is truncated or not an image: {cause}",
+        "copy or download it again",
+    ),
+    (
+        r"(stat|open) .*: no such file or directory|archive file not found",
+        "there is no image {image}: {cause}",
+        "check the path, and that the disk it is on is mounted",
+    ),
+)
 _MEANINGS = (
     (
         r"rejected by policy|Source image rejected|signature was required",
@@ -24,12 +37,6 @@ _MEANINGS = (
         r"unauthorized|authentication required|denied:|is denied|\b401\b|\b403\b",
         "{registry} refuses access to {image}: {cause} ({credentials})",
         "put the credentials (as podman login --authfile writes them) into /etc/ostree/auth.json",
-    ),
-    (
-        # Archives that end before their index does.
-        r"container_images_oci\d+/index.json: no such file|\"manifest.json\": file does not exist",
-        "{image} is truncated or not an image: {cause}",
-        "copy or download it again",
     ),
     (
         r"invalid reference format",
@@ -95,7 +102,8 @@ def explain_open_failure(
     else:
         credentials = f"no credentials: none of {', '.join(map(str, ROOT_AUTH_FILES))} exists"
     shown = " ".join(cause.split())
-    for pattern, meaning, hint in _MEANINGS:
+    is_file = reference.transport.is_file
+    for pattern, meaning, hint in (*_FILE_MEANINGS, *_MEANINGS) if is_file else _MEANINGS:
         if re.search(pattern, cause, re.IGNORECASE):
             message = meaning.format(
                 image=reference,

@@ -1,5 +1,7 @@
 """References and ref names, against the vectors of ostree-ext and round trips."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,6 +109,24 @@ def test_digest_and_name_to_pull(name: str, digest: str | None, pulled: str) -> 
     reference = ImageReference(Transport.REGISTRY, name)
     assert reference.digest == digest
     assert reference.for_pull() == ImageReference(Transport.REGISTRY, pulled)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("oci:os:latest", "oci:/mnt/usb/os:latest"),
+        ("oci:./os", "oci:/mnt/usb/os"),
+        ("oci:/srv/os", "oci:/srv/os"),
+        ("oci-archive:os.tar", "oci-archive:/mnt/usb/os.tar"),
+        ("docker-archive:os.tar:a:1", "docker-archive:/mnt/usb/os.tar:a:1"),
+        ("dir:os", "dir:/mnt/usb/os"),
+        ("docker://os", "docker://os"),
+        ("containers-storage:os", "containers-storage:os"),
+        ("docker-daemon:os:1", "docker-daemon:os:1"),
+    ],
+)
+def test_a_relative_path_is_seen_from_a_directory(text: str, expected: str) -> None:
+    assert str(ImageReference.parse(text).seen_from(Path("/mnt/usb"))) == expected
 
 
 def test_for_pull_leaves_other_transports_alone() -> None:

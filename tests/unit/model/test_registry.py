@@ -106,7 +106,19 @@ PING = 'pinging container registry quay.io: Get "https://quay.io/v2/"'
             ARCHIVE,
             'creating temp directory: archive file not found: "/srv/os.tar"',
             "there is no image oci-archive:/srv/os.tar:x",
-            "check the name",
+            "check the path",
+        ),
+        (
+            ImageReference.parse("oci:/mnt/os:x"),
+            'Invalid image name "oci:/mnt/os:x": lstat /mnt/os: no such file or directory',
+            "there is no image oci:/mnt/os:x: Invalid image name",
+            "check the path, and that the disk it is on is mounted",
+        ),
+        (
+            ImageReference.parse("dir:/mnt/os"),
+            "open /mnt/os/manifest.json: no such file or directory",
+            "there is no image dir:/mnt/os",
+            "check the path",
         ),
         (
             ARCHIVE,
