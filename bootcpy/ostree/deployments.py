@@ -30,7 +30,8 @@ _STRING = GLib.VariantType("s")
 # By the values of OstreeDeploymentUnlockedState.
 _UNLOCKED = (Unlocked.NONE, Unlocked.DEVELOPMENT, Unlocked.HOTFIX, Unlocked.TRANSIENT)
 
-_STAGED_LOCK = Path("/run/ostree/staged-deployment-locked")
+# Holds back what is staged, whatever the deployment itself says; rpm-ostree's way, and old.
+STAGED_LOCK = Path("/run/ostree/staged-deployment-locked")
 _SOFT_REBOOT_TARGET = Path("/usr/lib/systemd/system/soft-reboot.target")
 _SELINUX = Path("/sys/fs/selinux/enforce")
 
@@ -147,9 +148,9 @@ def _text(metadata: GLib.Variant, key: str) -> str | None:
 
 def is_locked(deployment: OSTree.Deployment) -> bool:
     """Return whether the staged `deployment` is held back from the next boot."""
-    if hasattr(deployment, "is_finalization_locked"):  # libostree 2023.8
-        return bool(deployment.is_finalization_locked())
-    return _STAGED_LOCK.exists()
+    if hasattr(deployment, "is_finalization_locked") and deployment.is_finalization_locked():
+        return True
+    return STAGED_LOCK.exists()  # all there was before libostree 2023.8, and still heeded
 
 
 def _can_soft_reboot(

@@ -1,5 +1,6 @@
 """Changing what boots next: staging a commit, holding it back, reordering, soft reboot."""
 
+import ctypes
 import hashlib
 import os
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from bootcpy.model.size import format_size
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.booted import open_sysroot
 from bootcpy.ostree.commit_tree import CommitTree
-from bootcpy.ostree.deployments import CACHED_CONFIG, CACHED_DIGEST, CACHED_MANIFEST, is_locked
+from bootcpy.ostree.deployments import CACHED_CONFIG, CACHED_DIGEST, CACHED_MANIFEST, STAGED_LOCK
 from bootcpy.ostree.repo import explained
 from bootcpy.ostree.sysroot import menu_generator
 
@@ -40,7 +41,8 @@ def stage(
 ) -> None:
     """Stage `commit` to follow `origin`, with /etc to be merged from the booted deployment.
 
-    What was staged before is gone. `locked` holds the deployment back from the next boot.
+    What was staged before is gone. `locked` holds the deployment back from the next boot,
+    from the first moment on: also if the process or the machine ends before this returns.
 
     Raises:
         NoSpaceError: the file system is full.
@@ -51,31 +53,74 @@ def stage(
     merge = sysroot.get_merge_deployment(stateroot)
     origin_file = GLib.KeyFile()
     origin_file.set_string("origin", "container-image-reference", str(origin))
+    stage_tree = _stage_locked if locked else OSTree.Sysroot.stage_tree
     with explained(f"cannot stage {commit}"):
-        sysroot.stage_tree(stateroot, commit, origin_file, merge, list(kargs), None)
-    if locked:
-        set_lock(locked=True)
+        stage_tree(sysroot, stateroot, commit, origin_file, merge, list(kargs), None)
+    STAGED_LOCK.unlink(missing_ok=True)  # of another program, for what is gone
+
+
+class _DeployOptions(ctypes.Structure):
+    """The start of OstreeSysrootDeployTreeOpts, of libostree's stable interface."""
+
+    _fields_ = (
+        ("locked", ctypes.c_int),
+        ("unused_bools", ctypes.c_int * 7),
+        ("unused_ints", ctypes.c_int * 8),
+        ("override_kernel_argv", ctypes.c_void_p),
+    )
+
+
+def _stage_locked(
+    sysroot: OSTree.Sysroot,
+    stateroot: str,
+    commit: str,
+    origin: GLib.KeyFile,
+    merge: OSTree.Deployment | None,
+    kargs: list[str],
+    cancellable: None,
+) -> None:
+    """Stage and hold back in one step: a shutdown between two steps would apply the update.
+
+    The bindings take the kernel arguments of these options for one string, so they are set
+    past them.
+    """
+    _require_locks(sysroot)
+    options = OSTree.SysrootDeployTreeOpts()
+    options.locked = True  # type: ignore[attr-defined]  # newer than the stubs: libostree 2023.8
+    address = hash(options)
+    if f"(void at {address:#x})" not in repr(options):  # so it is in every PyGObject so far
+        raise BootcpyError("these Python bindings of libostree cannot hold back what is staged")
+    texts = [param.encode() for param in kargs]
+    arguments = (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
+    structure = _DeployOptions.from_address(address)
+    structure.override_kernel_argv = ctypes.addressof(arguments)
+    sysroot.stage_tree_with_options(stateroot, commit, origin, merge, options, cancellable)
 
 
 def set_lock(*, locked: bool) -> None:
     """Hold the staged deployment back from the next boot, or release it.
 
     Raises:
-        BootcpyError: libostree fails, or is older than 2023.8.
+        BootcpyError: libostree fails.
         DeploymentError: nothing is staged.
     """
     sysroot = open_sysroot()
     staged = sysroot.get_staged_deployment()
     if staged is None:
         raise DeploymentError("No staged deployment found")
+    _require_locks(sysroot)
+    if staged.is_finalization_locked() is not locked:  # type: ignore[attr-defined]  # as above
+        with explained("cannot change the staged deployment"):
+            sysroot.change_finalization(staged)  # type: ignore[attr-defined]  # as above
+    STAGED_LOCK.unlink(missing_ok=True)  # of a program that knows no other way
+
+
+def _require_locks(sysroot: OSTree.Sysroot) -> None:
     if not hasattr(sysroot, "change_finalization"):
         raise BootcpyError(
             "this libostree cannot hold a staged deployment back",
             hint="it needs libostree 2023.8 or newer",
         )
-    if is_locked(staged) is not locked:
-        with explained("cannot change the staged deployment"):
-            sysroot.change_finalization(staged)
 
 
 def write_order(sysroot: OSTree.Sysroot, order: Sequence[Deployment]) -> None:
