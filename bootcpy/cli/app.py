@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 from bootcpy import __version__
 from bootcpy.cli.commands import COMMANDS, GROUPS, NAMES, Command, named_by
 from bootcpy.cli.typer_alone import typer
-from bootcpy.errors import BootcpyError, ExitStatus
+from bootcpy.errors import BootcpyError, ExitStatus, UsageError
+
+# What typer raises for words it does not know; newer ones have a click of their own.
+_WrongWords: type[Any] = typer.BadParameter.__mro__[1]
 
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 _LEVELS = {
@@ -47,7 +50,7 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMAN
     try:
         with _signals_unwinding():
             try:
-                tree(named_by(words, commands))(args=words, prog_name=name)
+                status = _run(tree(named_by(words, commands)), name, words)
             finally:
                 sys.stdout.flush()  # here, where a reader that went away can be told from a bug
     except BootcpyError as e:
@@ -58,7 +61,22 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMAN
         return ExitStatus.TERMINATED if e.signal is signal.SIGTERM else ExitStatus.INTERRUPTED
     except BrokenPipeError:
         return _reader_went_away()
-    return ExitStatus.OK
+    return status
+
+
+def _run(program: typer.Typer, name: str, words: Sequence[str]) -> int:
+    """Run the command that `words` name, and return the status it asks for.
+
+    Raises:
+        UsageError: the words are not ones it knows.
+    """
+    try:
+        status: int | None = program(args=words, prog_name=name, standalone_mode=False)
+    except _WrongWords as e:
+        said = " ".join(e.format_message().split()).rstrip(".")
+        asked = e.ctx.command_path if e.ctx else name
+        raise UsageError(said, hint=f"see `{asked} --help`") from e
+    return status or ExitStatus.OK
 
 
 def called_as(argv: Sequence[str]) -> tuple[str, list[str]]:
