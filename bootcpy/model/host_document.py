@@ -1,26 +1,20 @@
-"""The host document as text: canonical JSON, YAML, and an edited spec read back.
+"""The host document as text: canonical JSON and YAML.
 
-YAML is written here, because the document uses a corner of it; what an administrator
-edited may use all of it and is read by PyYAML, which is imported only then.
+YAML is written here, because the document uses a corner of it only.
 """
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from typing import Any
 
-from bootcpy.errors import ConfigurationError, ReferenceFormatError
-from bootcpy.model.host import OMITTED_WHEN_EMPTY, BootOrder, Host, HostSpec
+from bootcpy.model.host import OMITTED_WHEN_EMPTY, Host
 from bootcpy.model.image import (
     ContainerPolicy,
-    ImageReference,
     Insecure,
     OstreeRemote,
-    Signature,
     SignedImageReference,
-    Transport,
 )
 
 Tree = dict[str, Any]
@@ -117,71 +111,3 @@ def _yaml_scalar(value: Any) -> str:  # noqa: ANN401 - any value without members
         return text
     # JSON strings are YAML's double-quoted ones; single quotes read better.
     return "'" + text.replace("'", "''") + "'" if text.isprintable() else json.dumps(text)
-
-
-def parse_edited_spec(text: str, *, name: str) -> HostSpec:
-    """Read the spec out of a document an administrator edited; `name` is the file.
-
-    Only `spec` counts: the status is ignored, as in bootc, and so are keys that are unknown.
-
-    Raises:
-        ConfigurationError: the text is not YAML, or the spec has a value of the wrong form.
-    """
-    import yaml  # noqa: PLC0415 - only `edit` reads YAML
-
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        where = getattr(e, "problem_mark", None)
-        line = f":{where.line + 1}" if where else ""
-        problem = getattr(e, "problem", None) or "not YAML"
-        raise ConfigurationError(f"{name}{line}: {problem}", hint="correct the file") from e
-    root = _mapping(document, name, "the document")
-    for key in ("apiVersion", "kind"):
-        if key not in root:
-            raise ConfigurationError(f"{name}: missing key {key}")
-    spec = _mapping(root.get("spec") or {}, name, "spec")
-    order = spec.get("bootOrder") or BootOrder.DEFAULT.value
-    if order not in list(BootOrder):
-        raise ConfigurationError(
-            f"{name}: spec.bootOrder: {order!r} is unknown", hint="use default or rollback"
-        )
-    image = spec.get("image")
-    return HostSpec(
-        image=None if image is None else _parse_image(_mapping(image, name, "spec.image"), name),
-        boot_order=BootOrder(order),
-    )
-
-
-def _mapping(value: Any, name: str, what: str) -> Mapping[str, Any]:  # noqa: ANN401 - from YAML
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{name}: {what} is not a mapping")
-    return value
-
-
-def _parse_image(raw: Mapping[str, Any], name: str) -> SignedImageReference:
-    for key in ("image", "transport"):
-        if not isinstance(raw.get(key), str) or not raw[key]:
-            raise ConfigurationError(f"{name}: spec.image.{key}: a non-empty string is needed")
-    try:
-        transport = Transport.parse(raw["transport"])
-    except ReferenceFormatError as e:
-        raise ConfigurationError(f"{name}: spec.image.transport: {e.message}", hint=e.hint) from e
-    return SignedImageReference(
-        ImageReference(transport, raw["image"]), _parse_signature(raw.get("signature"), name)
-    )
-
-
-def _parse_signature(raw: Any, name: str) -> Signature:  # noqa: ANN401 - from YAML
-    match raw:
-        case None | "insecure":
-            return Insecure()
-        case "containerPolicy":
-            return ContainerPolicy()
-        case {"ostreeRemote": str(remote)}:
-            return OstreeRemote(remote)
-        case _:
-            raise ConfigurationError(
-                f"{name}: spec.image.signature: {raw!r} is unknown",
-                hint="use insecure, containerPolicy or a mapping with ostreeRemote",
-            )

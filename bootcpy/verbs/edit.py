@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError
-from bootcpy.model.host_document import parse_edited_spec, to_yaml
+from bootcpy.model.edited_spec import parse_edited_spec
+from bootcpy.model.host_document import to_yaml
 from bootcpy.model.progress import Progress
 from bootcpy.model.slots import host_from_state
 from bootcpy.model.update import Stage, decide_edit
@@ -17,6 +18,7 @@ from bootcpy.verbs.rollback import reorder
 from bootcpy.verbs.switch import fetch_and_stage
 
 _EDITORS = ("/usr/bin/nano", "/usr/bin/vim", "/usr/bin/vi")
+_HINT = "set EDITOR, or use --filename"
 
 
 def edit(progress: Progress, *, file: Path | None = None) -> Outcome:
@@ -43,18 +45,26 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise BootcpyError(f"cannot read {file}: {e}") from e
+        reason = e.strerror if isinstance(e, OSError) else "it is not UTF-8 text"
+        raise BootcpyError(f"cannot read {file}: {reason}", hint="check the name") from e
 
 
 def _edited(text: str) -> str:
     """Return `text` as the user's editor leaves it."""
     editor = os.environ.get("EDITOR") or next(filter(shutil.which, _EDITORS), None)
     if editor is None:
-        raise BootcpyError("there is no editor", hint="set EDITOR, or use --filename")
+        raise BootcpyError("there is no editor", hint=_HINT)
+    try:
+        argv = shlex.split(editor)
+    except ValueError as e:
+        raise BootcpyError(f"EDITOR cannot be read: {editor!r}: {e}", hint=_HINT) from e
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        status = spawn([*shlex.split(editor), file.name], stdin=0, stdout=1, stderr=2).wait()
+        status = spawn([*argv, file.name], stdin=0, stdout=1, stderr=2).wait()
         if status != 0:
-            raise BootcpyError(f"the editor {editor} failed (exit status {status})")
-        return Path(file.name).read_text(encoding="utf-8")
+            raise BootcpyError(
+                f"the editor {editor} failed (exit status {status}); nothing was changed",
+                hint=_HINT,
+            )
+        return _read(Path(file.name))

@@ -7,17 +7,14 @@ import jsonschema
 import pytest
 import yaml
 
-from bootcpy.errors import ConfigurationError
 from bootcpy.model.boot_state import BootState, Unlocked
-from bootcpy.model.host import BootOrder, Host, HostSpec
+from bootcpy.model.host import Host
 from bootcpy.model.host_document import (
     host_tree,
-    parse_edited_spec,
     to_json,
     to_yaml,
 )
 from bootcpy.model.host_schema import schema, schema_text
-from bootcpy.model.image import SignedImageReference
 from bootcpy.model.slots import host_from_state
 from tests.unit.model.states import DIGEST_2, deployment, record, state
 
@@ -45,7 +42,7 @@ _FULL = host_from_state(
         deployment("ee", index=4, stateroot="other", image=None, digest=None),
     )
 )
-_HOSTS = {
+HOSTS = {
     "not deployed": host_from_state(BootState()),
     "full": _FULL,
     "plain ostree": host_from_state(state(deployment(booted=True, image=None, digest=None))),
@@ -112,7 +109,7 @@ status:
     )
 
 
-@pytest.mark.parametrize("host", _HOSTS.values(), ids=_HOSTS.keys())
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS.keys())
 def test_both_forms_say_the_same(host: Host) -> None:
     assert json.loads(to_json(host)) == host_tree(host)
     assert yaml.safe_load(to_yaml(host)) == host_tree(host)
@@ -134,7 +131,7 @@ def test_to_yaml_quotes_what_would_not_be_read_as_a_string(version: str) -> None
     assert str(tree["status"]["booted"]["ostree"]["stateroot"]) == version
 
 
-@pytest.mark.parametrize("host", _HOSTS.values(), ids=_HOSTS.keys())
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS.keys())
 def test_every_document_satisfies_the_schema(host: Host) -> None:
     jsonschema.Draft202012Validator(schema()).validate(json.loads(to_json(host)))
 
@@ -148,56 +145,3 @@ def test_schema_refuses_what_is_no_host_document() -> None:
 
 def test_schema_file_is_current() -> None:
     assert _SCHEMA_FILE.read_text(encoding="utf-8") == schema_text()
-
-
-_EDITED = """\
-apiVersion: org.containers.bootc/v1alpha1
-kind: BootcHost
-spec:
-  image: {image: quay.io/example/os, transport: registry, signature: {ostreeRemote: debian}}
-  bootOrder: rollback
-  unheard: of
-status: nonsense
-"""
-
-
-def test_parse_edited_spec_reads_the_spec_and_nothing_else() -> None:
-    assert parse_edited_spec(_EDITED, name="x") == HostSpec(
-        image=SignedImageReference.parse("ostree-remote-registry:debian:quay.io/example/os"),
-        boot_order=BootOrder.ROLLBACK,
-    )
-
-
-@pytest.mark.parametrize("host", _HOSTS.values(), ids=_HOSTS.keys())
-@pytest.mark.parametrize("form", [to_json, to_yaml])
-def test_parse_edited_spec_returns_what_was_printed(host: Host, form: Any) -> None:  # noqa: ANN401
-    assert parse_edited_spec(form(host), name="x") == host.spec
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a: [", "f.yaml:1: expected the node content, but found '<stream end>'"),
-        ("a\n", "f.yaml: the document is not a mapping"),
-        ("kind: BootcHost\n", "f.yaml: missing key apiVersion"),
-        ("apiVersion: x\nkind: y\nspec: 1\n", "f.yaml: spec is not a mapping"),
-        ("apiVersion: x\nkind: y\nspec: {bootOrder: z}", "f.yaml: spec.bootOrder: 'z' is unknown"),
-        ("apiVersion: x\nkind: y\nspec: {image: quay.io/x}", "f.yaml: spec.image is not a mapping"),
-        (
-            "apiVersion: x\nkind: y\nspec: {image: {image: quay.io/x}}",
-            "f.yaml: spec.image.transport: a non-empty string is needed",
-        ),
-        (
-            "apiVersion: x\nkind: y\nspec: {image: {image: x, transport: ftp}}",
-            "f.yaml: spec.image.transport: unknown transport 'ftp'",
-        ),
-        (
-            "apiVersion: x\nkind: y\nspec: {image: {image: x, transport: oci, signature: no}}",
-            "f.yaml: spec.image.signature: False is unknown",
-        ),
-    ],
-)  # fmt: skip
-def test_parse_edited_spec_names_what_is_wrong(text: str, message: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        parse_edited_spec(text, name="f.yaml")
-    assert caught.value.message == message
