@@ -6,6 +6,9 @@ from pathlib import Path
 from tools import containers, image, qemu, steps
 
 DISK_SIZE_BYTES = 12 << 30  # sparse; room for an image pulled inside the guest
+# What the installed system takes its upgrades from. A guest is told where that registry is.
+FOLLOWED_REGISTRY = "registry.example"
+FOLLOWED = f"{FOLLOWED_REGISTRY}/os:latest"
 # The partition by its offset: kernels of build hosts often make no nodes for partitions.
 _WITH_ROOT = """
 set -eu
@@ -29,6 +32,7 @@ def installed_disk(built: image.BuiltImage, filesystem: str, *, directory: Path)
         BootcpyError: the installation failed; no file is left.
     """
     arguments = ["bootc", "install", "to-disk", "--via-loopback", "--filesystem", filesystem]
+    arguments += ["--target-imgref", FOLLOWED]
     how = hashlib.sha256(" ".join(arguments).encode()).hexdigest()[:8]
     disk = directory / f"{filesystem}-{how}-{built.id[:12]}.img"
     if disk.exists():

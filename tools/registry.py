@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bootcpy.errors import BootcpyError
 from tools import qemu
+from tools.installed_disk import FOLLOWED_REGISTRY
 
 REGISTRY = "docker-registry"
 HOST_SEEN_BY_GUESTS = "10.0.2.2"
@@ -42,8 +43,12 @@ class Registry:
 
     @property
     def guest_configuration(self) -> str:
-        """What a guest's /etc/containers/registries.conf.d must say: there is no TLS."""
-        return f'[[registry]]\nlocation = "{HOST_SEEN_BY_GUESTS}:{self.port}"\ninsecure = true\n'
+        """What a guest's /etc/containers/registries.conf.d must say: there is no TLS.
+
+        It also says that this is the registry which an installed disk follows.
+        """
+        here = f'location = "{HOST_SEEN_BY_GUESTS}:{self.port}"\ninsecure = true\n'
+        return f'[[registry]]\n{here}[[registry]]\nprefix = "{FOLLOWED_REGISTRY}"\n{here}'
 
     def start(self) -> None:
         """Start serving; returns when it answers.
