@@ -9,7 +9,6 @@ import errno
 import grp
 import os
 import pwd
-import re
 import shutil
 import stat
 from collections.abc import Collection, Iterator, Sequence
@@ -29,10 +28,10 @@ from bootcpy.model.prepare import (
 from bootcpy.model.prepare_files import FILES, ImageFile
 from bootcpy.model.prepare_var import FACTORY, VarEntry, VarKind
 from bootcpy.paths import CONTAINER_ENV, DOCKER_ENV, MODULES, OSTREE_BOOTED
+from bootcpy.system.mount import read_mounts
 from bootcpy.system.run import run
 
 _TMPFILES_D = ("usr/lib/tmpfiles.d", "etc/tmpfiles.d")
-_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def read_surroundings() -> Surroundings:
@@ -51,11 +50,7 @@ def read_surroundings() -> Surroundings:
 
 def mount_points() -> frozenset[Path]:
     """Return every mount point below `/`, itself left out."""
-    points = set()
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        raw = line.split()[4]
-        points.add(Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), raw)))
-    return frozenset(points - {Path("/")})
+    return frozenset(mount.mount_point for mount in read_mounts()) - {Path("/")}
 
 
 def read_merged_links(root: Path) -> dict[str, str | None]:
