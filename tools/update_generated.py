@@ -6,19 +6,14 @@ program itself has the list of commands there. The JSON Schema is generated whol
 """
 
 import argparse
-import inspect
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
-
-from typer.models import OptionInfo
 
 from bootcpy.cli.app import function_of
-from bootcpy.cli.commands import COMMANDS, GROUPS, Command
+from bootcpy.cli.commands import COMMANDS, Command, is_shown
+from bootcpy.cli.parameters import Parameter, parameters, summary
 from bootcpy.model.host_schema import schema_text
 
 ROOT = Path(__file__).parent.parent
@@ -40,11 +35,7 @@ def documented_commands() -> tuple[Command, ...]:
     for command in COMMANDS:
         if command.group != "internals":
             firsts.setdefault(command.function, command)
-    return tuple(sorted(firsts.values(), key=_is_hidden))
-
-
-def _is_hidden(command: Command) -> bool:
-    return command.hidden or bool(command.group and GROUPS[command.group].hidden)
+    return tuple(sorted(firsts.values(), key=lambda command: not is_shown(command)))
 
 
 def page_of(command: Command) -> Path:
@@ -52,78 +43,28 @@ def page_of(command: Command) -> Path:
     return MAN / f"bootc-{command.words.replace(' ', '-')}.8.md"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """An argument or option as its reader meets it."""
-
-    names: tuple[str, ...]  # none for an argument
-    value: str | None  # Markdown; None for a flag
-    help: str
-    default: str | None
-
-
-def parameters(command: Command, *, hidden: bool = False) -> list[Parameter]:
-    """Return the arguments, then the options, of `command` that help shows, or hides.
-
-    Read from its function's annotations: what typer makes of them differs by version.
-    """
-    function = function_of(command)
-    hints = get_type_hints(function, include_extras=True)
-    signature = inspect.signature(function)
-    found = [
-        _parameter(name, hints[name], each.default)
-        for name, each in signature.parameters.items()
-        if hints[name].__metadata__[0].hidden is hidden
-    ]
-    return sorted(found, key=lambda each: bool(each.names))
-
-
-def _parameter(name: str, hint: Any, default: object) -> Parameter:  # noqa: ANN401 - a type
-    kind, about = get_args(hint)[:2]
-    types = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
-    choices = next((each for each in types if issubclass(each, Enum)), None)
-    if choices is not None:
-        value = " | ".join(f"**{choice.value}**" for choice in choices)
-    else:
-        value = f"*{about.metavar or name.upper()}*"
-    # In `Annotated`, typer takes the first name for the default, and moves it later.
-    first = (about.default,) if isinstance(about.default, str) else ()
-    names = (*first, *(about.param_decls or ())) or (f"--{name.replace('_', '-')}",)
-    if isinstance(default, Enum):
-        default = default.value
-    has_default = isinstance(default, str | int | Path) and not isinstance(default, bool)
-    return Parameter(
-        names=names if isinstance(about, OptionInfo) else (),
-        value=None if kind is bool else value,
-        help=" ".join((about.help or "").split()),
-        default=str(default) if has_default else None,
-    )
-
-
-def summary(command: Command) -> str:
-    """Return the first sentence of a command's help."""
-    text = inspect.getdoc(function_of(command)) or ""
-    return text.partition("\n\n")[0].replace("\n", " ")
-
-
 def options_block(command: Command) -> str:
     """Return the Markdown that lists the arguments, then the options, of `command`."""
-    return "\n".join(_entry(each) for each in parameters(command)) or "None.\n"
+    shown = [each for each in parameters(function_of(command)) if not each.hidden]
+    entries = map(_entry, sorted(shown, key=lambda each: bool(each.names)))
+    return "\n".join(entries) or "None.\n"
 
 
 def _entry(parameter: Parameter) -> str:
     names = ", ".join(f"**{name}**" for name in parameter.names)
-    term = " ".join(part for part in (names, parameter.value) if part)
+    values = " | ".join(f"**{value}**" for value in parameter.values) or f"*{parameter.metavar}*"
+    term = " ".join(filter(None, (names, values if parameter.takes_value else "")))
     default = f" Default: {parameter.default}." if parameter.default is not None else ""
     return f"{term}\n:   {parameter.help}{default}\n"
 
 
 def commands_block() -> str:
     """Return the Markdown that lists every documented command with its first line of help."""
-    return "\n".join(
-        f"**{page_of(command).name.removesuffix('.8.md')}**(8)\n:   {summary(command)}\n"
-        for command in documented_commands()
-    )
+    commands = documented_commands()
+    names = [page_of(command).name.removesuffix(".8.md") for command in commands]
+    summaries = [summary(function_of(command)) for command in commands]
+    pairs = zip(names, summaries, strict=True)
+    return "\n".join(f"**{name}**(8)\n:   {text}\n" for name, text in pairs)
 
 
 def with_block(page: str, block: str) -> str:

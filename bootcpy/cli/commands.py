@@ -74,6 +74,12 @@ COMMANDS: tuple[Command, ...] = (
     Command(words="internals print-json-schema", function="internals:print_json_schema"),
 )
 
+
+def is_shown(command: Command) -> bool:
+    """Tell whether help lists the command, with its group if it has one."""
+    return not (command.hidden or (command.group and GROUPS[command.group].hidden))
+
+
 # Called under one of these names, the program is the command.
 NAMES = {
     "bootc-systemd-generator": "internals systemd-generator",

@@ -1,14 +1,13 @@
 """`bootc completion`: scripts that complete the commands and options of this very program."""
 
-import inspect
 from collections.abc import Sequence
-from enum import Enum
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated
 
 import typer
-from typer.models import OptionInfo
 
-from bootcpy.cli.commands import COMMANDS, GROUPS, Command
+from bootcpy.cli.app import function_of
+from bootcpy.cli.commands import COMMANDS, GROUPS, Command, is_shown
+from bootcpy.cli.parameters import parameters, summary
 from bootcpy.model.completion import Choice, Shell, Words, completion_script
 
 _HELP = Choice(names=("--help", "-h"), help="Print help and exit.")
@@ -27,11 +26,7 @@ def completion(
 
 def words(commands: Sequence[Command]) -> tuple[Words, ...]:
     """Return what can stand where, of everything that help shows."""
-    visible = [
-        each
-        for each in commands
-        if not each.hidden and not (each.group and GROUPS[each.group].hidden)
-    ]
+    visible = [each for each in commands if is_shown(each)]
     groups = list(dict.fromkeys(each.group for each in visible if each.group))
     top = [(each.name, _summary(each)) for each in visible if not each.group]
     top += [(group, GROUPS[group].help) for group in groups]
@@ -50,34 +45,12 @@ def words(commands: Sequence[Command]) -> tuple[Words, ...]:
 
 
 def _summary(command: Command) -> str:
-    text = inspect.getdoc(_function(command)) or ""
-    return text.partition("\n\n")[0].replace("\n", " ")
-
-
-def _function(command: Command) -> Any:  # noqa: ANN401 - as app.function_of
-    from bootcpy.cli.app import function_of
-
-    return function_of(command)
+    return summary(function_of(command))
 
 
 def _choices(command: Command) -> list[Choice]:
-    hints = get_type_hints(_function(command), include_extras=True)
-    found = [(name, *get_args(hint)[:2]) for name, hint in hints.items() if name != "return"]
     return [
-        _choice(name, kind, about)
-        for name, kind, about in found
-        if isinstance(about, OptionInfo) and not about.hidden
+        Choice(names=each.names, help=each.help, takes_value=each.takes_value, values=each.values)
+        for each in parameters(function_of(command))
+        if each.names and not each.hidden
     ]
-
-
-def _choice(name: str, kind: Any, about: OptionInfo) -> Choice:  # noqa: ANN401 - a type or union
-    # In `Annotated`, typer takes the first name for the default.
-    first = (about.default,) if isinstance(about.default, str) else ()
-    types = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
-    values = next((each for each in types if issubclass(each, Enum)), None)
-    return Choice(
-        names=(*first, *(about.param_decls or ())) or (f"--{name.replace('_', '-')}",),
-        help=about.help or "",
-        takes_value=kind is not bool,
-        values=() if values is None else tuple(str(each.value) for each in values),
-    )

@@ -10,7 +10,9 @@ import pytest
 
 from bootcpy import paths
 from bootcpy.cli import app
-from bootcpy.cli.commands import COMMANDS, GROUPS, Command
+from bootcpy.cli.app import function_of
+from bootcpy.cli.commands import COMMANDS, Command, is_shown
+from bootcpy.cli.parameters import parameters, summary
 from bootcpy.errors import ConfigurationError, ExitStatus
 from bootcpy.model import progress_schema
 from bootcpy.model.config import merge_install_config
@@ -18,7 +20,7 @@ from bootcpy.model.image import Transport
 from bootcpy.model.kargs import parse_kargs_d
 from bootcpy.system import systemd
 from tools import update_generated
-from tools.update_generated import MAN, ROOT, documented_commands, page_of, parameters, stale
+from tools.update_generated import MAN, ROOT, documented_commands, page_of, stale
 
 PAGE_OF_UNITS = "bootc-units.7.md"
 UNITS = ROOT / "images/rootfs/usr/lib/systemd/system"
@@ -46,6 +48,12 @@ def bold(text: str) -> list[str]:
     return re.findall(r"\*\*([^*]+)\*\*", text)
 
 
+def names_of(command: Command, *, hidden: bool) -> set[str]:
+    """Return the names of the options that help hides, or those that it shows."""
+    found = [each for each in parameters(function_of(command)) if each.hidden is hidden]
+    return {name for each in found for name in each.names}
+
+
 def words(command: Command) -> str:
     return command.words
 
@@ -69,26 +77,21 @@ def test_every_page_is_of_a_command() -> None:
 
 
 def test_every_command_that_help_shows_has_a_page() -> None:
-    shown = {
-        command.function
-        for command in COMMANDS
-        if not command.hidden and not (command.group and GROUPS[command.group].hidden)
-    }
+    shown = {command.function for command in COMMANDS if is_shown(command)}
     assert shown <= {command.function for command in documented_commands()}
 
 
 @pytest.mark.parametrize("command", documented_commands(), ids=words)
 def test_an_option_that_help_hides_is_told_of(command: Command) -> None:
     told = bold(section(page_of(command).name, "OPTIONS"))
-    names = {name for each in parameters(command, hidden=True) for name in each.names}
-    assert names <= set(told)
+    assert names_of(command, hidden=True) <= set(told)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=words)
 def test_every_command_and_option_says_what_it_does(command: Command) -> None:
-    assert update_generated.summary(command).endswith(".")
+    assert summary(function_of(command)).endswith(".")
     assert re.fullmatch(r"[a-z0-9-]+( [a-z0-9-]+)*", command.words)
-    for each in parameters(command):
+    for each in parameters(function_of(command)):
         assert all(re.fullmatch(r"-[a-z]|--[a-z0-9-]+", name) for name in each.names)
         assert each.help.endswith((".", ")")), each
 
@@ -102,7 +105,7 @@ def test_the_listed_options_are_those_of_help(
     # An option's line begins with two spaces and its names; what it means stands further right.
     shown = re.findall(r"^  (?:(-\w), +)?(--[\w-]+)", said, re.MULTILINE)
     shown_names = {name for pair in shown for name in pair if name} - {"-h", "--help"}
-    assert {name for each in parameters(command) for name in each.names} == shown_names
+    assert names_of(command, hidden=False) == shown_names
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in MAN.glob("*.md")))
@@ -211,10 +214,5 @@ def test_a_command_line_that_is_shown_exists(document: Path) -> None:
         said = " ".join(line)
         found = [command for command in COMMANDS if f"{said} ".startswith(f"{command.words} ")]
         assert found, said
-        known = {
-            name
-            for hidden in (False, True)
-            for each in parameters(found[0], hidden=hidden)
-            for name in each.names
-        }
+        known = names_of(found[0], hidden=False) | names_of(found[0], hidden=True)
         assert {word.partition("=")[0] for word in line if word.startswith("-")} <= known, said
