@@ -14,9 +14,7 @@ from bootcpy import paths
 from bootcpy.errors import (
     BootcpyError,
     DeploymentError,
-    EnvironmentMismatchError,
     ImageUnavailableError,
-    PrivilegeError,
 )
 from bootcpy.model.boot_state import BootState, Deployment, ImageRecord
 from bootcpy.model.image import SignedImageReference
@@ -34,10 +32,10 @@ from bootcpy.model.update import (
 from bootcpy.ostree import deployments, importer, staging
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.booted import locked_system, open_sysroot
-from bootcpy.system import environment, notice, systemd
+from bootcpy.system import notice, systemd
 from bootcpy.system.skopeo import OpenedImage, opened
 from bootcpy.verbs.boot_check import forget_overtaken, note_staged
-from bootcpy.verbs.status import is_in_container
+from bootcpy.verbs.rights import require_rights
 
 REPO = paths.SYSROOT / paths.REPO
 _ATTEMPTS = 4
@@ -82,26 +80,6 @@ def changing(progress: Progress) -> Generator[System]:
     require_changeable(deployments.read_boot_state())  # before anything is mounted or locked
     with locked_system(progress) as sysroot:
         yield System(sysroot=sysroot, state=deployments.boot_state(sysroot), progress=progress)
-
-
-def require_rights() -> None:
-    """Refuse to go on in a container, or without full rights.
-
-    Raises:
-        EnvironmentMismatchError, PrivilegeError: as `changing`.
-    """
-    if is_in_container():
-        raise EnvironmentMismatchError(
-            "Detected container; this command requires a booted host system.",
-            hint="run it on the host",
-        )
-    process = environment.read_process()
-    if process.uid != 0:
-        raise PrivilegeError(
-            "This command must be executed as the root user", hint="run it with sudo"
-        )
-    if not process.has_sys_admin:
-        raise PrivilegeError("This command requires full root privileges (CAP_SYS_ADMIN)")
 
 
 def require_soft_reboot(system: System, wanted: SoftReboot | None) -> None:

@@ -11,7 +11,8 @@ from bootcpy.model.cmdline import split_kargs
 from bootcpy.model.progress import Progress
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.system.fsverity import has_verity
-from bootcpy.verbs.change import System, changing, require_rights
+from bootcpy.verbs.change import System, changing
+from bootcpy.verbs.rights import require_rights
 
 _BOOT = Path("/boot")
 _YES = frozenset({"yes", "true", "1"})

@@ -14,6 +14,7 @@ from bootcpy.model.image import ImageReference, Transport
 from bootcpy.model.oci_archive import Blob
 from bootcpy.model.progress import Progress
 from bootcpy.system.run import run
+from bootcpy.verbs.rights import require_rights
 from bootcpy.verbs.status import is_in_container
 
 DEFAULT_TARGET = "localhost/bootc"
@@ -53,10 +54,12 @@ def copy_to_storage(
 
     Raises:
         EnvironmentMismatchError: the system was not booted through libostree.
+        PrivilegeError: a right is missing.
         ImageUnavailableError: the repository does not hold the image.
         ToolFailedError: skopeo cannot write to the storage.
     """
     _require_booted("Copying an image out of the repository requires a booted bootc system")
+    require_rights()
     from bootcpy.ostree import deployments, export, repo  # noqa: PLC0415 - as above
 
     if source is None:

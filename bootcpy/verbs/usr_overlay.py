@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, EnvironmentMismatchError
+from bootcpy.verbs.rights import require_rights
 from bootcpy.verbs.status import is_in_container
 
 
@@ -13,6 +14,7 @@ def usr_overlay(*, read_only: bool = False) -> NoReturn:
 
     Raises:
         EnvironmentMismatchError: the system was not booted through libostree.
+        PrivilegeError: a right is missing.
         BootcpyError: the program ostree is not installed.
     """
     if is_in_container() or not paths.OSTREE_BOOTED.exists():
@@ -20,6 +22,7 @@ def usr_overlay(*, read_only: bool = False) -> NoReturn:
             "usroverlay only applies on booted hosts",
             hint="install an image with `bootc install`, and boot that",
         )
+    require_rights()
     argv = ["ostree", "admin", "unlock", *(["--transient"] if read_only else [])]
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - the point is to become that program
