@@ -118,7 +118,12 @@ def switch(
     if enforce_container_sigpolicy and no_signature_verification:
         raise UsageError(
             "the argument '--enforce-container-sigpolicy' cannot be used with "
-            "'--no-signature-verification'"
+            "'--no-signature-verification'",
+            hint="leave one of them out",
+        )
+    if "://" in target:
+        raise UsageError(
+            f"{target!r} names a transport", hint="leave it out here, and say it with --transport"
         )
     reference = ImageReference.parse(f"{Transport.parse(transport).prefix}{target}")
     image = SignedImageReference(

@@ -51,7 +51,10 @@ def opened(*, quiet: bool = False, progress_fd: int | None = None) -> Generator[
 
 def _checked(descriptor: int) -> int:
     if descriptor in {0, 1, 2}:
-        raise UsageError(f"Cannot use fd {descriptor} for progress JSON")
+        raise UsageError(
+            f"Cannot use fd {descriptor} for progress JSON",
+            hint="the first three are the standard streams; take 3, as in `3>progress.jsonl`",
+        )
     try:
         os.fstat(descriptor)
     except OSError as e:

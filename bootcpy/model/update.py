@@ -8,6 +8,7 @@ Where bootc would do nothing although something was asked for, this does it, and
 function's docstring says so.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +16,9 @@ from bootcpy.errors import DeploymentError, UsageError
 from bootcpy.model.boot_state import BootState, Deployment
 from bootcpy.model.host import BootOrder, HostSpec
 from bootcpy.model.image import SignedImageReference
+
+# As in the OCI distribution specification.
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 APPLIED_LATER = "Staged deployment will now be applied on reboot"
 HELD_BACK = "Image downloaded, but will not be applied on reboot"
@@ -85,10 +89,10 @@ class Decision:
 
 
 def check_options(options: UpgradeOptions) -> None:
-    """Refuse options that contradict each other.
+    """Refuse options that contradict each other, and what cannot be a tag.
 
     Raises:
-        UsageError: naming the first two that do.
+        UsageError: naming the first two that do, or the tag.
     """
     given = {
         "--check": options.check,
@@ -107,7 +111,15 @@ def check_options(options: UpgradeOptions) -> None:
     )
     for first, second in conflicts:
         if given[first] and given[second]:
-            raise UsageError(f"the argument '{first}' cannot be used with '{second}'")
+            raise UsageError(
+                f"the argument '{first}' cannot be used with '{second}'",
+                hint="leave one of them out",
+            )
+    if options.tag is not None and not _TAG.fullmatch(options.tag):
+        raise UsageError(
+            f"--tag {options.tag!r} is not a tag",
+            hint="say only what follows the colon, such as `--tag=stable`",
+        )
 
 
 def require_changeable(state: BootState) -> Deployment:

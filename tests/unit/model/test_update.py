@@ -489,6 +489,13 @@ def test_check_options_refuses_conflicts(options: UpgradeOptions, first: str, se
     assert caught.value.message == f"the argument '{first}' cannot be used with '{second}'"
 
 
+@pytest.mark.parametrize("tag", ["", "a b", "a:b", "../x", "x/y", "-x", "ä", "x" * 129])
+def test_check_options_refuses_what_is_no_tag(tag: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_options(UpgradeOptions(tag=tag))
+    assert caught.value.message == f"--tag {tag!r} is not a tag"
+
+
 @pytest.mark.parametrize(
     "options",
     [
