@@ -1,16 +1,16 @@
 """`bootc switch`: follow another image."""
 
-import os
 from pathlib import Path
 
 from bootcpy import paths
-from bootcpy.errors import DeploymentError
+from bootcpy.errors import BootcpyError, DeploymentError
 from bootcpy.model.boot_state import ImageRecord
 from bootcpy.model.image import SignedImageReference
 from bootcpy.model.origin import render_origin
 from bootcpy.model.progress import Progress
 from bootcpy.model.update import Decision, SoftReboot, Stage, decide_switch, display
 from bootcpy.ostree import staging
+from bootcpy.system import durable
 from bootcpy.system.skopeo import OpenedImage
 from bootcpy.verbs.change import (
     Outcome,
@@ -76,17 +76,22 @@ def switch_in_place(target: SignedImageReference, sysroot: Path = paths.SYSROOT)
 
     Raises:
         DeploymentError: there is no deployment.
+        BootcpyError: the origin cannot be written.
     """
     stateroots = sorted((sysroot / "ostree/deploy").glob("*/deploy"))
     found = [each for each in (stateroots[0].iterdir() if stateroots else ()) if each.is_dir()]
     if not found:
-        raise DeploymentError(f"there is no deployment below {sysroot}/ostree/deploy")
+        raise DeploymentError(
+            f"there is no deployment below {sysroot}/ostree/deploy",
+            hint="deploy one first, or leave out --mutate-in-place",
+        )
     newest = max(found, key=lambda each: each.stat().st_mtime_ns)
     origin = newest.with_name(f"{newest.name}.origin")
-    new = origin.with_name(f".{origin.name}.new")
-    new.write_text(render_origin(target), encoding="utf-8")
-    new.chmod(0o644)
-    with new.open(encoding="utf-8") as written:
-        os.fsync(written.fileno())
-    new.rename(origin)
+    try:
+        durable.write_text(origin, render_origin(target))
+    except OSError as e:
+        raise BootcpyError(
+            f"cannot write {origin}: {e.strerror}",
+            hint=f"run it as root, where {sysroot} is writable",
+        ) from e
     return Outcome(lines=(f"Updated {newest.name} to pull from {display(target)}",))
