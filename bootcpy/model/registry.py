@@ -39,7 +39,7 @@ _MEANINGS = (
         "put the credentials (as podman login --authfile writes them) into /etc/ostree/auth.json",
     ),
     (
-        r"invalid reference format",
+        r"invalid reference format|invalid image",
         "{image} does not follow the grammar of image names: {cause}",
         "check the name and the tag",
     ),
@@ -89,13 +89,21 @@ def is_transient(cause: str) -> bool:
 def registry_host(reference: ImageReference) -> str:
     """Name what serves the image: the registry's host, else the transport."""
     if reference.transport is Transport.REGISTRY:
-        return f"registry {reference.name.partition('/')[0]}"
+        return f"registry {_host_and_path(reference.name)[0]}"
     return str(reference.transport)
+
+
+def _host_and_path(name: str) -> tuple[str, str]:
+    """Split the name of an image in a registry; a short one is of docker.io, as for skopeo."""
+    host, slash, path = name.partition("/")
+    if slash and (set(host) & {".", ":"} or host == "localhost"):
+        return host, path
+    return "docker.io", name if slash else f"library/{name}"
 
 
 def explain_open_failure(
     cause: str, reference: ImageReference, *, auth_file: Path | None, policy_file: Path | None
-) -> tuple[str, str | None]:
+) -> tuple[str, str]:
     """Turn skopeo's `cause` into a message and a hint that name the things involved."""
     if auth_file:
         credentials = f"credentials from {auth_file}"
@@ -113,7 +121,7 @@ def explain_open_failure(
                 cause=shown,
             )
             return message, hint
-    return f"cannot open {reference}: {shown}", None
+    return f"cannot open {reference}: {shown}", f"see what `skopeo inspect {reference}` says"
 
 
 def refuses_nothing(policy_text: str) -> bool:

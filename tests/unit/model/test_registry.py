@@ -150,11 +150,22 @@ PING = 'pinging container registry quay.io: Get "https://quay.io/v2/"'
             "podman's storage is not visible here",
             "-v /var/lib/containers:/var/lib/containers",
         ),
-        (REGISTRY, "something\nnew  happened", "cannot open docker://quay.io/example/os:1", None),
+        (
+            ImageReference.parse("oci:/srv/os:a b"),
+            "Invalid image a b",
+            "oci:/srv/os:a b does not follow the grammar",
+            "check the name",
+        ),
+        (
+            REGISTRY,
+            "something\nnew  happened",
+            "cannot open docker://quay.io/example/os:1",
+            "`skopeo inspect docker://quay.io/example/os:1`",
+        ),
     ],
 )
 def test_explain_open_failure(
-    reference: ImageReference, cause: str, message: str, hint: str | None
+    reference: ImageReference, cause: str, message: str, hint: str
 ) -> None:
     told, advice = explain_open_failure(
         cause, reference, auth_file=None, policy_file=Path("/etc/containers/policy.json")
@@ -162,7 +173,7 @@ def test_explain_open_failure(
     assert message in told
     assert " ".join(cause.split()) in told
     assert "\n" not in told
-    assert (hint in (advice or "")) if hint else advice is None
+    assert hint in advice
 
 
 @pytest.mark.parametrize(
@@ -221,6 +232,9 @@ def test_is_transient(cause: str, *, transient: bool) -> None:
     [
         ("docker://quay.io/a/b:1", "registry quay.io"),
         ("docker://127.0.0.1:5000/a", "registry 127.0.0.1:5000"),
+        ("docker://localhost/a", "registry localhost"),
+        ("docker://debian:trixie", "registry docker.io"),
+        ("docker://example/os", "registry docker.io"),
         ("oci:/a", "oci"),
         ("containers-storage:a", "containers-storage"),
     ],
