@@ -49,12 +49,25 @@ def read_boot_state() -> BootState:
             return boot_state(sysroot)
         except GLib.Error as e:
             if attempt == _ATTEMPTS:
+                cause = _unreadable_origin() or e.message
                 raise DeploymentError(
-                    f"the deployments of this system cannot be read: {e.message}",
-                    hint=_hint(e.message) if os.geteuid() == 0 else "run the command as root",
+                    f"the deployments of this system cannot be read: {cause}",
+                    hint=_hint(cause) if os.geteuid() == 0 else "run the command as root",
                 ) from e
         time.sleep(_PAUSE_S)
     raise AssertionError  # the loop returns or raises
+
+
+def _unreadable_origin() -> str | None:
+    """Name an origin file that is no text, which libostree does not name."""
+    for origin in sorted((paths.SYSROOT / "ostree/deploy").glob("*/deploy/*.origin")):
+        try:
+            origin.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return f"{origin} is not UTF-8 text"
+        except OSError as e:
+            return f"{origin}: {e.strerror}"
+    return None
 
 
 def _hint(message: str) -> str | None:
