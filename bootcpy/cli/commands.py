@@ -45,7 +45,7 @@ GROUPS = {
     "install": Group(help="Install this container image onto a disk or into a file system."),
     "container": Group(help="Make, inspect and check a bootable container image."),
     "image": Group(help="Look at the images that a host holds.", hidden=True),
-    "loader-entries": Group(help="Own kernel arguments of the boot entries.", hidden=True),
+    "loader-entries": Group(help="Own kernel arguments of the boot entries."),
     "internals": Group(help="Helpers that the system calls; not stable.", hidden=True),
 }
 

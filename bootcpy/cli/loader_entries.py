@@ -1,13 +1,10 @@
 """`bootc loader-entries`: kernel arguments that other programs own."""
 
-import re
 from typing import Annotated
 
 import typer
 
-from bootcpy.errors import BootcpyError
-
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
+from bootcpy.cli import progress
 
 
 def set_options(
@@ -18,10 +15,9 @@ def set_options(
     ] = None,
 ) -> None:
     """Set the kernel arguments that a program owns, in place of those it had before."""
-    if not _NAME.fullmatch(source):
-        raise BootcpyError(
-            f"invalid source name {source!r}", hint="use letters, digits, dashes and underscores"
-        )
     from bootcpy.verbs import loader_entries as verb
 
-    verb.set_options_for_source(source, options)
+    with progress.opened() as sink:
+        outcome = verb.set_options_for_source(source, options, sink)
+    for line in outcome.lines:
+        print(line)

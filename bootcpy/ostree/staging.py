@@ -11,6 +11,7 @@ from bootcpy.errors import BootcpyError, DeploymentError, NoSpaceError
 from bootcpy.model.boot_state import Deployment, ImageRecord
 from bootcpy.model.cmdline import split_kargs
 from bootcpy.model.image import SignedImageReference
+from bootcpy.model.option_sources import KEY_PREFIX, OwnedKargs
 from bootcpy.model.size import format_size
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.booted import open_sysroot
@@ -36,7 +37,7 @@ def stage(
     commit: str,
     *,
     origin: SignedImageReference,
-    kargs: Sequence[str],
+    kargs: OwnedKargs,
     locked: bool,
 ) -> None:
     """Stage `commit` to follow `origin`, with /etc to be merged from the booted deployment.
@@ -48,14 +49,52 @@ def stage(
         NoSpaceError: the file system is full.
         BootcpyError: libostree fails for another reason.
     """
-    booted = sysroot.require_booted_deployment()
-    stateroot = booted.get_osname()
-    merge = sysroot.get_merge_deployment(stateroot)
     origin_file = GLib.KeyFile()
     origin_file.set_string("origin", "container-image-reference", str(origin))
+    _stage(sysroot, commit, origin_file, kargs, locked=locked)
+
+
+def restage(sysroot: OSTree.Sysroot, deployment: Deployment, kargs: OwnedKargs) -> None:
+    """Stage what the booted or staged `deployment` is once more, with other kernel arguments.
+
+    If it was held back from the next boot, it still is.
+
+    Raises:
+        NoSpaceError, BootcpyError: as `stage`.
+    """
+    origin = find(sysroot, deployment).get_origin() or GLib.KeyFile()
+    OSTree.Deployment.origin_remove_transient_state(origin)
+    _stage(sysroot, deployment.checksum, origin, kargs, locked=deployment.finalization_locked)
+
+
+def find(sysroot: OSTree.Sysroot, deployment: Deployment) -> OSTree.Deployment:
+    """Return libostree's object for a deployment of the loaded `sysroot`."""
+    name = (deployment.stateroot, deployment.checksum, deployment.serial)
+    return next(each for each in sysroot.get_deployments() if _name(each) == name)
+
+
+def _name(deployment: OSTree.Deployment) -> tuple[str, str, int]:
+    return deployment.get_osname(), deployment.get_csum(), deployment.get_deployserial()
+
+
+def _stage(
+    sysroot: OSTree.Sysroot,
+    commit: str,
+    origin: GLib.KeyFile,
+    kargs: OwnedKargs,
+    *,
+    locked: bool,
+) -> None:
+    stateroot = sysroot.require_booted_deployment().get_osname()
+    merge = sysroot.get_merge_deployment(stateroot)
+    config = merge.get_bootconfig() if merge else None
+    if config is not None:
+        # From here libostree takes keys that it does not know for the new entry.
+        for source, owned in kargs.sources.items():
+            config.set(f"{KEY_PREFIX}{source}", owned)
     stage_tree = _stage_locked if locked else OSTree.Sysroot.stage_tree
     with explained(f"cannot stage {commit}"):
-        stage_tree(sysroot, stateroot, commit, origin_file, merge, list(kargs), None)
+        stage_tree(sysroot, stateroot, commit, origin, merge, list(kargs.kargs), None)
     STAGED_LOCK.unlink(missing_ok=True)  # of another program, for what is gone
 
 
@@ -129,11 +168,7 @@ def write_order(sysroot: OSTree.Sysroot, order: Sequence[Deployment]) -> None:
     Raises:
         BootcpyError: libostree fails.
     """
-    known = {
-        (each.get_osname(), each.get_csum(), each.get_deployserial()): each
-        for each in sysroot.get_deployments()
-    }
-    deployments = [known[each.stateroot, each.checksum, each.serial] for each in order]
+    deployments = [find(sysroot, each) for each in order]
     with menu_generator(), explained("cannot write the boot order"):
         sysroot.write_deployments(deployments, None)
 
@@ -231,8 +266,6 @@ def prepare_soft_reboot(target: Deployment) -> None:
         BootcpyError: libostree fails.
     """
     sysroot = open_sysroot()
-    for each in sysroot.get_deployments():
-        if (each.get_csum(), each.get_deployserial()) == (target.checksum, target.serial):
-            with explained("cannot prepare a soft reboot"):
-                # Newer than the stubs and Debian 13's libostree; supports_soft_reboot() asked.
-                sysroot.deployment_set_soft_reboot(each, False, None)  # type: ignore[attr-defined]  # noqa: FBT003
+    with explained("cannot prepare a soft reboot"):
+        # Newer than the stubs and Debian 13's libostree; supports_soft_reboot() asked.
+        sysroot.deployment_set_soft_reboot(find(sysroot, target), False, None)  # type: ignore[attr-defined]  # noqa: FBT003

@@ -1,29 +1,47 @@
 """`bootc loader-entries set-options-for-source`: kernel arguments that other programs own."""
 
-from typing import NoReturn
+from bootcpy.model.boot_state import Deployment
+from bootcpy.model.option_sources import OwnedKargs, parse_options, parse_source, plan_source
+from bootcpy.model.progress import Progress
+from bootcpy.model.update import HELD_BACK
+from bootcpy.ostree import staging
+from bootcpy.ostree.etc_check import require_mergeable_etc
+from bootcpy.ostree.option_sources import owned_kargs, require_support
+from bootcpy.system import notice
+from bootcpy.verbs.boot_check import note_staged
+from bootcpy.verbs.change import Outcome, System, changing
+from bootcpy.verbs.stage import clean_up
 
-from bootcpy.errors import BootcpyError
-from bootcpy.model.progress import Silent
-from bootcpy.ostree.bindings import OSTree
-from bootcpy.verbs.change import changing
 
+def set_options_for_source(source: str, options: str | None, progress: Progress) -> Outcome:
+    """Let `source` own the kernel arguments `options` from the next boot on, and no others.
 
-def set_options_for_source(source: str, options: str | None) -> NoReturn:
-    """Refuse: libostree before 2026.1 loses the keys of boot entries that record the owner.
+    What is staged is staged again with them, else what is booted.
 
     Raises:
-        BootcpyError: always, naming what is missing.
+        UsageError: `options` is malformed.
+        BootcpyError: `source` is, or libostree is older than 2026.1, or fails.
+        DeploymentError: the system cannot be changed.
     """
-    with changing(Silent()):
-        pass  # first what is wrong with the host, as with every other command
-    if OSTree.check_version(2026, 1):
-        wish = f"the arguments of {source}" if options is None else f"{options!r} for {source}"
-        raise BootcpyError(
-            f"setting {wish} is not supported yet",
-            hint="kernel arguments of an image belong into /usr/lib/bootc/kargs.d",
-        )
-    raise BootcpyError(
-        "This feature requires ostree >= 2026.1 for bootconfig-extra support; this is "
-        f"{OSTree.YEAR_VERSION}.{OSTree.RELEASE_VERSION}",
-        hint="kernel arguments of an image belong into /usr/lib/bootc/kargs.d",
-    )
+    name, wanted = parse_source(source), parse_options(options)
+    with changing(progress) as system:
+        require_support(system.sysroot)
+        base = system.state.staged or system.booted
+        planned = plan_source(owned_kargs(staging.find(system.sysroot, base)), name, wanted)
+        if planned is None:
+            return Outcome(lines=(f"No changes needed for source '{name}'",))
+        return _restage(system, base, planned, name)
+
+
+def _restage(system: System, base: Deployment, kargs: OwnedKargs, source: str) -> Outcome:
+    for note in require_mergeable_etc(system.sysroot, base.checksum):
+        system.progress.note(note)
+    with system.progress.step("Deploying"):
+        staging.restage(system.sysroot, base, kargs)
+        note_staged()
+    clean_up()
+    if not base.finalization_locked:
+        notice.reboot_required(f"kernel arguments of source '{source}'")
+    notice.status_changed()
+    held = (HELD_BACK,) if base.finalization_locked else ()
+    return Outcome(lines=(f"Staged the kernel arguments of source '{source}'", *held))

@@ -2,9 +2,10 @@
 
 from bootcpy.model.boot_state import Deployment, ImageRecord
 from bootcpy.model.bootable import require_bootable_tree
-from bootcpy.model.kargs import kargs_after_upgrade, parse_kargs_d
+from bootcpy.model.kargs import kargs_after_upgrade, parse_kargs_d, without
 from bootcpy.model.layer_diff import format_decimal_size
 from bootcpy.model.oci import require_bootable
+from bootcpy.model.option_sources import OwnedKargs, owned
 from bootcpy.model.progress import Progress, StepItem, StepsProgress
 from bootcpy.model.slots import image_status
 from bootcpy.model.update import HELD_BACK, Decision, Stage, display
@@ -13,6 +14,7 @@ from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.booted import open_sysroot
 from bootcpy.ostree.commit_tree import CommitTree, boot_facts_of, read_kargs_d
 from bootcpy.ostree.etc_check import require_mergeable_etc
+from bootcpy.ostree.option_sources import owned_kargs
 from bootcpy.ostree.repo import explained
 from bootcpy.ostree.sysroot import supports_composefs
 from bootcpy.system import environment, notice, systemd
@@ -81,17 +83,20 @@ def stage_commit(
     return finish(decision, (*pruned, *_queued(stage, record), *decision.messages))
 
 
-def _kargs(system: System, tree: CommitTree) -> tuple[str, ...]:
-    """Return the new deployment's kernel arguments: the booted one's, less and plus kargs.d's.
+def _kargs(system: System, tree: CommitTree) -> OwnedKargs:
+    """Return the new deployment's kernel arguments: those of the one it replaces, adapted.
 
-    A kargs.d that the new image no longer has counts as an empty one: unlike with bootc,
-    what it had added goes.
+    That is the staged one if there is one, so that what waits for the next boot is not lost.
+    What changes is the images' kargs.d, less what a program owns. A kargs.d that the new
+    image no longer has counts as an empty one: unlike with bootc, what it had added goes.
     """
     machine = environment.machine()
-    old = parse_kargs_d(read_kargs_d(CommitTree(REPO, system.booted.checksum)), machine)
+    replaced = system.state.staged or system.booted
+    current = owned_kargs(staging.find(system.sysroot, replaced))
+    old = parse_kargs_d(read_kargs_d(CommitTree(REPO, replaced.checksum)), machine)
     new = parse_kargs_d(read_kargs_d(tree), machine)
-    merge = system.sysroot.get_merge_deployment(system.booted.stateroot)
-    return kargs_after_upgrade(staging.current_kargs(merge) if merge else (), old, new)
+    kargs = kargs_after_upgrade(current.kargs, without(old, owned(current.sources)), new)
+    return OwnedKargs(kargs=kargs, sources=current.sources)
 
 
 def _kept_deployments(system: System) -> list[OSTree.Deployment]:

@@ -33,6 +33,8 @@ exec "$@"
 _FINALIZE = """\
 mount --bind /usr /usr && mount -o remount,bind,ro /usr && exec ostree admin finalize-staged
 """
+# A process namespace: libostree looks at what process 1 has mounted, and it must be ours.
+_OWN_PROCESSES = ("unshare", "--pid", "--fork", "--mount-proc")
 _KERNEL = "usr/lib/modules/6.12.0-test"
 _TREE = {
     f"{_KERNEL}/vmlinuz": "kernel",
@@ -111,10 +113,8 @@ class BootedHost:
 
     def finalize(self) -> int:
         """Do what ostree-finalize-staged.service does at shutdown, and return its status."""
-        # A process namespace: libostree looks at what process 1 has mounted, and it must be ours.
-        own_processes = ["unshare", "--pid", "--fork", "--mount-proc"]
         return subprocess.run(
-            self.command(*own_processes, "sh", "-c", _FINALIZE),
+            self.command(*_OWN_PROCESSES, "sh", "-c", _FINALIZE),
             env=self.environment(),
             check=False,
         ).returncode
@@ -145,6 +145,14 @@ class BootedHost:
     def command(self, *words: str) -> list[str]:
         """Return the argv that runs `words` on the host."""
         return ["unshare", "--mount", "--propagation=private", "sh", "-c", _ENTER, "sh", *words]
+
+    def admin(self, *words: str) -> None:
+        """Run `ostree admin` on the host."""
+        subprocess.run(
+            self.command(*_OWN_PROCESSES, "ostree", "admin", *words),
+            env=self.environment(),
+            check=True,
+        )
 
     def environment(self) -> dict[str, str]:
         """Return the environment that `command` needs."""

@@ -102,15 +102,6 @@ def test_copy_to_storage_of_an_image_that_is_not_there(host: BootedHost) -> None
     assert "error: docker://quay.io/x/y:1 is not in the repository\n" in finished.stderr
 
 
-def test_loader_entries_need_a_newer_libostree(host: BootedHost) -> None:
-    command = ("loader-entries", "set-options-for-source", "--source")
-    finished = host.bootc(*command, "tuned", "--options", "nohz=on")
-    assert finished.returncode == 1
-    if "ostree >= 2026.1" not in finished.stderr:
-        assert "is not supported yet" in finished.stderr
-    assert "invalid source name" in host.bootc(*command, "a b").stderr
-
-
 def _members(layer: Path) -> dict[str, tarfile.TarInfo]:
     with tarfile.open(layer) as tar:
         return {member.name.strip("/").removeprefix("./"): member for member in tar}
