@@ -1,8 +1,14 @@
 """Disk files with the image installed on them, by the command a user would type."""
 
 import hashlib
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from bootcpy.errors import BootcpyError
 from tools import containers, image, qemu, steps
 
 DISK_SIZE_BYTES = 12 << 30  # sparse; room for an image pulled inside the guest
@@ -21,6 +27,8 @@ mount -o "$2,loop,offset=$start" "$1" /run/disk
 (cd /run/disk && sh -euc "$3")
 umount /run/disk
 """
+# Leaves the journal as it lies there.
+_NO_JOURNAL = {"ext4": "ro,noload", "xfs": "ro,norecovery", "btrfs": "ro,rescue=nologreplay"}
 
 
 def installed_disk(built: image.BuiltImage, filesystem: str, *, directory: Path) -> Path:
@@ -67,3 +75,34 @@ def run_on_root(built: image.BuiltImage, disk: Path, script: str, *, writable: b
         ["sh", "-c", _WITH_ROOT, "sh", f"/target/{disk.name}", access, script],
         target=disk.parent,
     )
+
+
+@contextmanager
+def mounted_root(disk: Path, *, journal: bool = True) -> Iterator[Path]:
+    """Mount the root file system of the raw disk `disk`, which no guest uses, and yield where.
+
+    It is what a kernel would see; without `journal`, what a boot loader would see, which
+    replays none.
+
+    Raises:
+        BootcpyError: `disk` cannot be mounted.
+    """
+    table = json.loads(_said("sfdisk", "--json", disk))["partitiontable"]
+    # The root is the last one, so that it can grow.
+    start = max(int(partition["start"]) for partition in table["partitions"])
+    offset = f"offset={start * int(table['sectorsize'])}"
+    kind = _said("blkid", "--probe", f"--{offset}", "-o", "value", "-s", "TYPE", disk).strip()
+    options = f"loop,{offset},{'rw' if journal else _NO_JOURNAL[kind]}"
+    with tempfile.TemporaryDirectory() as directory:
+        _said("mount", "-t", kind, "-o", options, disk, directory)
+        try:
+            yield Path(directory)
+        finally:
+            _said("umount", directory)
+
+
+def _said(*argv: str | Path) -> str:
+    ended = subprocess.run(argv, check=False, capture_output=True, text=True)
+    if ended.returncode != 0:
+        raise BootcpyError(f"{argv[0]} ended {ended.returncode}: {ended.stderr.strip()}")
+    return ended.stdout

@@ -1,5 +1,9 @@
 """The disk as a power cut would leave it, rebuilt from a recording of all writes to it.
 
+`record()` gives a disk to boot that remembers how it was and all that is then written to it,
+`instants()` the moments that matter, `disk_at()` the disk as of one of them, and
+`tools.boot_menu` what that disk would boot.
+
 `qemu.Disk(write_log=…)` records in the format of the kernel's dm-log-writes target
 (Documentation/admin-guide/device-mapper/log-writes.rst, drivers/md/dm-log-writes.c). Replaying
 a prefix of the recording onto the disk it began with gives the disk of that moment.
@@ -8,11 +12,12 @@ a prefix of the recording onto the disk it began with gives the disk of that mom
 import struct
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError
+from tools import qemu
 
 _SUPER = struct.Struct("<QQQI")
 _ENTRY = struct.Struct("<QQQQ")
@@ -43,6 +48,59 @@ class Entry:
     def is_durable_point(self) -> bool:
         """Whether everything before this entry is promised to survive from here on."""
         return bool(self.flags & (Flag.FLUSH | Flag.FUA))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """Boot `disk`, and everything written to it since it was the raw disk `base` is in `log`."""
+
+    base: Path
+    log: Path
+    disk: qemu.Disk
+
+
+def record(disk: qemu.Disk, directory: Path) -> Recording:
+    """Return a recording that begins with what `disk` holds now and keeps its files in `directory`.
+
+    `disk` is not in use, and is not written to any more.
+
+    Raises:
+        subprocess.CalledProcessError: qemu-img fails.
+    """
+    base, log = directory / "recording-base.img", directory / "recording.log"
+    log.unlink(missing_ok=True)
+    convert = ["qemu-img", "convert", "-f", disk.format, "-O", "raw", str(disk.path), str(base)]
+    subprocess.run(convert, check=True)
+    recorded = qemu.overlay(base, directory / "recording.qcow2")
+    return Recording(base=base, log=log, disk=replace(recorded, write_log=log))
+
+
+def instants(recording: Recording) -> list[int]:
+    """Return after how many entries something had just been promised to survive, oldest first.
+
+    Between two instants a cut may also keep any part of what was written since the earlier one.
+
+    Raises:
+        BootcpyError: nothing was recorded.
+    """
+    found = []
+    written = False
+    for number, entry in enumerate(read_entries(recording.log), start=1):
+        written |= entry.length_bytes > 0 and not entry.flags & Flag.DISCARD
+        if written and entry.is_durable_point:
+            found.append(number)
+            written = False
+    return found
+
+
+def disk_at(recording: Recording, instant: int, path: Path) -> qemu.Disk:
+    """Return a new raw disk at `path`: the recorded one when its power is cut at `instant`.
+
+    Raises:
+        BootcpyError: nothing was recorded.
+    """
+    replay(recording.log, recording.base, path, entries=instant)
+    return qemu.Disk(path=path)
 
 
 def read_entries(log: Path) -> Iterator[Entry]:

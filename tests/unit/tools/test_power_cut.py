@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import BootcpyError
-from tools import power_cut
+from tools import power_cut, qemu
 from tools.power_cut import Flag
 
 SECTOR = 512
@@ -64,3 +64,14 @@ def test_read_entries_refuses_another_file(tmp_path: Path, text: bytes) -> None:
 
     with pytest.raises(BootcpyError, match="recording of writes"):
         list(power_cut.read_entries(tmp_path / "log"))
+
+
+def test_instants_are_when_something_new_was_promised(tmp_path: Path) -> None:
+    flush = (0, Flag.FLUSH, b"")
+    discard = (2, Flag.DISCARD, b"x" * SECTOR)
+    requests = (flush, WRITES[0], flush, flush, discard, flush, WRITES[3], WRITES[0])
+    (tmp_path / "log").write_bytes(recording(*requests))
+    disk = qemu.Disk(path=tmp_path / "disk")
+    recorded = power_cut.Recording(base=tmp_path / "base", log=tmp_path / "log", disk=disk)
+
+    assert power_cut.instants(recorded) == [3, 7]
