@@ -42,15 +42,15 @@ def test_names_finds_every_member_whatever_its_padding(members: list[tuple[str, 
 
 
 @pytest.mark.parametrize(
-    "damaged",
+    ("damaged", "message"),
     [
-        pytest.param(archive("one", "two")[:-60], id="cut-in-the-trailer"),
-        pytest.param(archive("one")[:150], id="cut-in-a-file"),
-        pytest.param(b"070701" + b"x" * 200, id="no-numbers"),
-        pytest.param(b"junk" * 50, id="no-archive"),
-        pytest.param(b"", id="empty"),
+        pytest.param(archive("one", "two")[:-60], "in the middle", id="cut-in-the-trailer"),
+        pytest.param(archive("one")[:150], "in the middle", id="cut-in-a-file"),
+        pytest.param(b"070701" + b"x" * 200, "malformed cpio header", id="no-numbers"),
+        pytest.param(b"junk" * 50, "not a cpio archive", id="no-archive"),
+        pytest.param(b"", "in the middle", id="empty"),
     ],
 )
-def test_names_refuses(damaged: bytes) -> None:
-    with pytest.raises(ImageContentError):
+def test_names_refuses(damaged: bytes, message: str) -> None:
+    with pytest.raises(ImageContentError, match=message):
         list(cpio.names(io.BytesIO(damaged)))

@@ -47,18 +47,18 @@ def test_paths(tmp_path: Path, compress: Callable[[bytes], bytes], early: bytes)
 
 @pytest.mark.usefixtures("zstd")
 @pytest.mark.parametrize(
-    "content",
+    ("content", "message"),
     [
-        pytest.param(b"not an initramfs", id="unknown"),
-        pytest.param(gzip.compress(ROOT)[:-20], id="gzip-cut"),
-        pytest.param(lzma.compress(ROOT)[:90], id="xz-cut"),
-        pytest.param(ROOT[:200], id="plain-cut"),
+        pytest.param(b"not an initramfs", "in a way that is not known", id="unknown"),
+        pytest.param(gzip.compress(ROOT)[:-20], "initramfs.img is damaged", id="gzip-cut"),
+        pytest.param(lzma.compress(ROOT)[:90], "initramfs.img is damaged", id="xz-cut"),
+        pytest.param(ROOT[:200], "in the middle", id="plain-cut"),
     ],
 )
-def test_paths_refuses(tmp_path: Path, content: bytes) -> None:
+def test_paths_refuses(tmp_path: Path, content: bytes, message: str) -> None:
     image = tmp_path / "initramfs.img"
     image.write_bytes(content)
-    with pytest.raises(ImageContentError):
+    with pytest.raises(ImageContentError, match=message):
         list(initramfs.paths(image))
 
 
@@ -66,7 +66,7 @@ def test_paths_refuses(tmp_path: Path, content: bytes) -> None:
 def test_paths_refuses_zstd_that_is_cut(tmp_path: Path) -> None:
     image = tmp_path / "initramfs.img"
     image.write_bytes(compressed_with_zstd(ROOT)[:-20])
-    with pytest.raises(ImageContentError):
+    with pytest.raises(ImageContentError, match="in the middle"):
         list(initramfs.paths(image))
 
 
