@@ -5,7 +5,6 @@ it does both beside the others and without a trace. The parent has no other thre
 it forks (see `bootcpy.system.run`), so the child may run any Python.
 """
 
-import ctypes
 import os
 import pickle
 import signal
@@ -15,11 +14,9 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from bootcpy.errors import BootcpyError
+from bootcpy.system.parent_death import ENDING_SIGNALS, die_with_parent
 
 _Result = TypeVar("_Result")
-_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class ChildFailedError(RuntimeError):
@@ -34,7 +31,7 @@ class Child(Generic[_Result]):
         self._fd, theirs = os.pipe()
         parent = os.getpid()
         # Else a signal could unwind the parent's `with` blocks in the child.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         try:
             self._pid = os.fork()
             if self._pid == 0:
@@ -107,12 +104,12 @@ def _run_and_exit(
     """Run `work`, send its outcome, and end the process without any of the parent's clean-up."""
     status = 1
     try:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:  # it died before we could ask to die with it
             os._exit(1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and kills us
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         for fd in close:
             os.close(fd)
         try:

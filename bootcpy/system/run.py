@@ -6,7 +6,6 @@ more than one thread; nothing in bootcpy starts one. `spawn()` is for children t
 talk to us over descriptors while they run (skopeo's image proxy, decompressors).
 """
 
-import ctypes
 import logging
 import os
 import shlex
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bootcpy.errors import BootcpyError, ToolFailedError
+from bootcpy.system.parent_death import ENDING_SIGNALS, die_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -25,18 +25,12 @@ Spawned = subprocess.Popen[bytes]
 # Output is parsed, so it must not be translated.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
 _STDERR_TAIL_BYTES = 1024  # keeps an error readable, as bootc's command helpers do
-_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel to kill this (child) process when the thread that started it ends."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
-
-# Loaded before any fork: a child may only make the system call.
-_LIBC = ctypes.CDLL(None, use_errno=True)
+def _prepare_child() -> None:
+    """Let the child be ended: by the signals, which were blocked, and by our own end."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+    die_with_parent(signal.SIGTERM)
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -72,7 +66,7 @@ def run(
     log.debug("exec: %s", shlex.join(argv))
     # Held back until there is something to kill: a tool must not work on while `with`
     # blocks above take away what it works on.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     try:
         running: Any = sh.Command(program)(
             *argv[1:],
@@ -81,7 +75,7 @@ def run(
             _ok_code=list(ok),
             _timeout=timeout_s,
             _tty_out=False,
-            _preexec_fn=_die_with_parent,
+            _preexec_fn=_prepare_child,
             _bg=True,  # returns at once; sh waits no differently
             _bg_exc=False,
         )
@@ -132,7 +126,7 @@ def _signals_deferred() -> Generator[None]:
     arrived: list[int] = []
     before = {
         each: signal.signal(each, lambda signum, _frame: arrived.append(signum))
-        for each in _ENDING_SIGNALS
+        for each in ENDING_SIGNALS
     }
     try:
         yield
@@ -158,7 +152,7 @@ def spawn(
     caller waits for it.
 
     Raises:
-        BootcpyError: the program is not installed.
+        BootcpyError: the program is not installed, or cannot be run.
     """
     log.debug("spawn: %s", shlex.join(os.fspath(arg) for arg in argv))
     null = subprocess.DEVNULL
@@ -171,13 +165,15 @@ def spawn(
                 stderr=null if stderr is None else stderr,
                 pass_fds=tuple(pass_fds),
                 env=_environment(env),
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads, see the module text
+                preexec_fn=_prepare_child,  # noqa: PLW1509 - no threads, see the module text
             )
     except FileNotFoundError as e:
         program = os.fspath(argv[0])
         raise BootcpyError(
             f"the program {program} is not installed", hint=f"install {program} and try again"
         ) from e
+    except OSError as e:  # such as a file that is no program
+        raise BootcpyError(f"{os.fspath(argv[0])} cannot be run: {e.strerror}") from e
 
 
 def end(child: Spawned, *, patience_s: float) -> None:
