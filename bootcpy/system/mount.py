@@ -36,8 +36,6 @@ class TargetTree:
     esp: Path | None = None  # device of the EFI system partition; formatted, not mounted
     esp_uuid: str | None = None  # partition UUID, for NVRAM entries
     esp_number: int | None = None
-    esp_start_bytes: int = 0
-    esp_size_bytes: int = 0
     bios_boot: BiosBoot | None = None
 
 

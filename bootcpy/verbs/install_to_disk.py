@@ -314,8 +314,6 @@ def _target_tree(disk: Path, devices: dict[Role, Path], layout: DiskLayout) -> m
         esp=devices.get(Role.ESP),
         esp_uuid=str(esp.uuid) if esp else None,
         esp_number=esp.number if esp else None,
-        esp_start_bytes=esp.start_bytes if esp else 0,
-        esp_size_bytes=esp.size_bytes if esp else 0,
         bios_boot=mount.BiosBoot(
             disk=disk,
             start_bytes=bios.start_bytes,

@@ -38,7 +38,12 @@ def populate(target: TargetTree, plan: DeployPlan, image: OpenedImage, progress:
     repo_path = target.root / paths.REPO
     # Nothing waits for the disk here: the deployment syncs all of it at once.
     commit = importer.pull(
-        repo_path, image, record_as=plan.target.image, progress=progress, fsync=False
+        repo_path,
+        image,
+        record_as=plan.target.image,
+        progress=progress,
+        signature=plan.target.signature,
+        fsync=False,
     )
     kargs = _read_commit(repo_path, commit, plan)
     with progress.step("Deploying"):
