@@ -112,15 +112,13 @@ def merge_for_install(kargs: KernelArguments, image: Sequence[str]) -> tuple[str
 
 
 def kargs_after_upgrade(
-    current: Sequence[str], old_image: Sequence[str], new_image: Sequence[str] | None
+    current: Sequence[str], old_image: Sequence[str], new_image: Sequence[str]
 ) -> tuple[str, ...]:
     """Return a deployment's arguments after its image's kargs.d changed from old to new.
 
-    `new_image` is None when the new image has no kargs.d at all: then nothing is removed
-    and the old ones are kept or put back (bootc's get_kargs).
+    As bootc's get_kargs, but for an image without a kargs.d: bootc then removes nothing, and
+    here that is an empty one.
     """
-    if new_image is None:
-        return extend(current, old_image)
     kept = without(current, without(old_image, new_image))
     return extend(kept, without(new_image, old_image))
 
