@@ -98,6 +98,21 @@ class ImageReference:
         _, at, digest = self.name.rpartition("@")
         return digest if at and _DIGEST.fullmatch(digest) else None
 
+    @property
+    def repository(self) -> str:
+        """Registry and path without tag and digest; a short name is of docker.io."""
+        name = _without_tag(self.name.partition("@")[0])
+        host, slash, _ = name.partition("/")
+        if slash and (set(host) & {".", ":"} or host == "localhost"):
+            return name
+        return f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+
+    @property
+    def tag(self) -> str:
+        """The tag of a name in a registry; `latest` without one."""
+        name = self.name.partition("@")[0]
+        return name.removeprefix(_without_tag(name)).removeprefix(":") or "latest"
+
     def seen_from(self, directory: Path) -> "ImageReference":
         """Make a relative path absolute: whoever reads an origin stands elsewhere."""
         if not self.transport.is_file or self.name.startswith("/"):

@@ -1,6 +1,5 @@
 """What a registry's or skopeo's answer means for the person who reads it. Pure text work."""
 
-import json
 import re
 from pathlib import Path
 
@@ -30,7 +29,7 @@ _FILE_MEANINGS = (
 _MEANINGS = (
     (
         r"rejected by policy|Source image rejected|signature was required",
-        "{image} is rejected by the policy in {policy}: {cause}",
+        "{image} is rejected by {policy}, which demands {requirement}: {cause}",
         "sign the image as that policy demands, or correct the policy",
     ),
     (
@@ -89,22 +88,22 @@ def is_transient(cause: str) -> bool:
 def registry_host(reference: ImageReference) -> str:
     """Name what serves the image: the registry's host, else the transport."""
     if reference.transport is Transport.REGISTRY:
-        return f"registry {_host_and_path(reference.name)[0]}"
+        return f"registry {reference.repository.partition('/')[0]}"
     return str(reference.transport)
 
 
-def _host_and_path(name: str) -> tuple[str, str]:
-    """Split the name of an image in a registry; a short one is of docker.io, as for skopeo."""
-    host, slash, path = name.partition("/")
-    if slash and (set(host) & {".", ":"} or host == "localhost"):
-        return host, path
-    return "docker.io", name if slash else f"library/{name}"
-
-
 def explain_open_failure(
-    cause: str, reference: ImageReference, *, auth_file: Path | None, policy_file: Path | None
+    cause: str,
+    reference: ImageReference,
+    *,
+    auth_file: Path | None,
+    policy_file: Path | None,
+    requirement: str | None = None,
 ) -> tuple[str, str]:
-    """Turn skopeo's `cause` into a message and a hint that name the things involved."""
+    """Turn skopeo's `cause` into a message and a hint that name the things involved.
+
+    `requirement` is what the policy in `policy_file` demands of the image.
+    """
     if auth_file:
         credentials = f"credentials from {auth_file}"
     else:
@@ -117,29 +116,12 @@ def explain_open_failure(
                 image=reference,
                 registry=registry_host(reference),
                 policy=policy_file or "policy.json",
+                requirement=requirement or "something else",
                 credentials=credentials,
                 cause=shown,
             )
             return message, hint
     return f"cannot open {reference}: {shown}", f"see what `skopeo inspect {reference}` says"
-
-
-def refuses_nothing(policy_text: str) -> bool:
-    """Tell whether a policy.json's default is exactly one `insecureAcceptAnything`.
-
-    As in ostree-ext, per-transport scopes are not looked at.
-
-    Raises:
-        ValueError: the text is not JSON.
-    """
-    policy = json.loads(policy_text)
-    default = policy.get("default") if isinstance(policy, dict) else None
-    return (
-        isinstance(default, list)
-        and len(default) == 1
-        and isinstance(default[0], dict)
-        and default[0].get("type") == "insecureAcceptAnything"
-    )
 
 
 def explain_blob_failure(

@@ -21,7 +21,8 @@ from typing import Any, Final
 from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError
 from bootcpy.model.image import ContainerPolicy, ImageReference, Insecure, Signature, Transport
 from bootcpy.model.oci import Descriptor, ImageConfig, Manifest
-from bootcpy.model.registry import explain_open_failure, refuses_nothing
+from bootcpy.model.policy import describe_requirement, refuses_nothing
+from bootcpy.model.registry import explain_open_failure
 from bootcpy.paths import ROOT_AUTH_FILES
 from bootcpy.system.run import end, spawn, tail
 
@@ -302,6 +303,14 @@ def require_policy(reference: ImageReference) -> None:
         )
 
 
+def _requirement(policy_file: Path | None, reference: ImageReference) -> str | None:
+    try:
+        text = None if policy_file is None else policy_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if text is None else describe_requirement(text, reference)
+
+
 @contextmanager
 def opened(
     reference: ImageReference, *, signature: Signature = Insecure()
@@ -333,8 +342,13 @@ def opened(
         try:
             image = OpenedImage(proxy, reference.for_pull())
         except ProxyRequestError as e:
+            policy_file = find_policy_file()
             message, hint = explain_open_failure(
-                str(e), reference, auth_file=auth_file, policy_file=find_policy_file()
+                str(e),
+                reference,
+                auth_file=auth_file,
+                policy_file=policy_file,
+                requirement=_requirement(policy_file, reference),
             )
             raise ImageUnavailableError(message, hint=hint) from e
         yield image

@@ -263,3 +263,19 @@ def test_escape_ref_round_trips_into_a_valid_ref_name(text: str) -> None:
     assert unescape_ref(escaped) == text
     assert escaped.isascii()
     assert all(escaped.split("/"))  # libostree refuses empty components
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "tag"),
+    [
+        ("quay.io/example/os:2", "quay.io/example/os", "2"),
+        ("quay.io/example/os", "quay.io/example/os", "latest"),
+        (f"quay.io:5000/os:2@sha256:{'1' * 64}", "quay.io:5000/os", "2"),
+        ("localhost/os", "localhost/os", "latest"),
+        ("example/os:2", "docker.io/example/os", "2"),
+        ("debian:trixie", "docker.io/library/debian", "trixie"),
+    ],
+)
+def test_repository_and_tag(name: str, repository: str, tag: str) -> None:
+    reference = ImageReference.parse(f"docker://{name}")
+    assert (reference.repository, reference.tag) == (repository, tag)
