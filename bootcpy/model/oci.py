@@ -14,6 +14,7 @@ from bootcpy.errors import ImageContentError
 
 LABEL_BOOTC = "containers.bootc"
 LABEL_OSTREE_BOOTABLE = "ostree.bootable"
+LABEL_KERNEL = "ostree.linux"  # the kernel's version; encapsulated ostree commits have it
 LABEL_FINAL_DIFFID = "ostree.final-diffid"
 LABEL_VERSION = "org.opencontainers.image.version"
 LABEL_VERSION_LEGACY = "version"

@@ -6,15 +6,18 @@ every layer that was imported here and the other way round:
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError, NoSpaceError
 from bootcpy.model.image import ImageReference, Insecure, OstreeRemote, Signature, escape_ref
+from bootcpy.model.install import unpacked_size
 from bootcpy.model.layer_units import total_cost
 from bootcpy.model.oci import ImageConfig, Layer, LayerPlan, Manifest, classify_layers
 from bootcpy.model.progress import Progress
+from bootcpy.model.room import Download, ran_out, require_repo_room
 from bootcpy.model.size import format_size
 from bootcpy.ostree import encapsulated, streamed, unpacked
 from bootcpy.ostree.bindings import OSTree
@@ -24,6 +27,7 @@ from bootcpy.ostree.merge import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST, 
 from bootcpy.ostree.objects import commit_metadata
 from bootcpy.ostree.pull_report import Missing, Reporter
 from bootcpy.ostree.repo import IMAGE_REFS, list_refs, open_repo, resolve, set_ref
+from bootcpy.ostree.room import read_repo_space
 from bootcpy.system.containers_storage import find_layer_trees, image_id_of
 from bootcpy.system.skopeo import OpenedImage
 from bootcpy.system.write_behind import WriteBehind
@@ -53,11 +57,13 @@ def pull(
     progress: Progress,
     signature: Signature = Insecure(),
     fsync: bool = True,
+    before_fetch: Callable[[Download], None] = lambda _: None,
 ) -> str:
     """Import `image` and return its merge commit; the image ref is named after `record_as`.
 
     Layers that are in the repository are not fetched. Each layer's ref is written as
     soon as that layer is whole, so an import that is cut short goes on from there.
+    `before_fetch` may refuse what is going to be fetched, by raising.
     Of the kinds of `signature` only `OstreeRemote` is checked here, against the commit
     embedded in the image; a policy is the business of `skopeo.opened`.
 
@@ -75,12 +81,16 @@ def pull(
         encapsulated.require_embedded(signature, name=image.reference.name)
     _adopt_by_diff_id(repo, plan.all)
     missing = _find_missing(repo, image, plan)
-    _require_room(repo_path, missing)
+    download = _download(repo, record_as, image, missing)
+    warning = require_repo_room(download, read_repo_space(repo, repo_path))
+    before_fetch(download)
     progress.note(
         f"layers already present: {missing.present}; layers needed: {len(missing.layers)} "
         f"({format_size(missing.size_bytes)})"
     )
-    with WriteBehind(repo_path) as disk:
+    if warning:
+        progress.note(warning)
+    with _telling_of_room(repo, repo_path, download), WriteBehind(repo_path) as disk:
         report = Reporter(image, missing, progress, name=record_as.name)
         if not fsync:  # else libostree writes out every layer as it ends
             report.on_event(disk.nudge)
@@ -145,21 +155,29 @@ def _find_missing(repo: OSTree.Repo, image: OpenedImage, plan: LayerPlan) -> Mis
     return missing
 
 
-def _require_room(repo_path: Path, missing: Missing) -> None:
-    """Refuse an import that cannot fit, by what its blobs take up at the least.
+def _download(
+    repo: OSTree.Repo, record_as: ImageReference, image: OpenedImage, missing: Missing
+) -> Download:
+    """Return how large what is missing is, beside what it replaces of the version that is here."""
+    commit = resolve(repo, image_ref(record_as))
+    text = None if commit is None else commit_metadata(repo, commit).get(KEY_MANIFEST)
+    before = () if text is None else Manifest.parse(str(text)).layers
+    kept = {blob.digest for blob in image.manifest.layers}
+    return Download(
+        name=record_as.name,
+        size_bytes=missing.size_bytes,
+        unpacked_bytes=unpacked_size(wanted.blob for wanted in missing.layers),
+        replaced_bytes=sum(blob.size_bytes for blob in before if blob.digest not in kept),
+    )
 
-    Raises:
-        NoSpaceError: with both numbers.
-    """
-    needed = missing.size_bytes
-    found = os.statvfs(repo_path)
-    free = found.f_bavail * found.f_frsize
-    if needed > free:
-        raise NoSpaceError(
-            f"Insufficient free space for the image at {repo_path} "
-            f"(available: {format_size(free)} required: {format_size(needed)})",
-            hint="free some space, or use a larger disk",
-        )
+
+@contextmanager
+def _telling_of_room(repo: OSTree.Repo, repo_path: Path, download: Download) -> Generator[None]:
+    """Have the error of a full disk say what was needed and what is left."""
+    try:
+        yield
+    except NoSpaceError as e:
+        raise ran_out(e, download, read_repo_space(repo, repo_path)) from e
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,18 @@
 """Changing what boots next: staging a commit, holding it back, reordering, soft reboot."""
 
 import ctypes
-import hashlib
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from bootcpy import paths
-from bootcpy.errors import BootcpyError, DeploymentError, NoSpaceError
+from bootcpy.errors import BootcpyError, DeploymentError
 from bootcpy.model.boot_state import Deployment, ImageRecord
 from bootcpy.model.cmdline import split_kargs
 from bootcpy.model.image import SignedImageReference
 from bootcpy.model.option_sources import KEY_PREFIX, OwnedKargs
-from bootcpy.model.size import format_size
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.booted import open_sysroot
-from bootcpy.ostree.commit_tree import CommitTree
 from bootcpy.ostree.deployments import CACHED_CONFIG, CACHED_DIGEST, CACHED_MANIFEST, STAGED_LOCK
 from bootcpy.ostree.repo import explained
 from bootcpy.ostree.sysroot import menu_generator
-
-_BOOT = Path("/boot")
-_BOOT_FILES = ("vmlinuz", "initramfs.img")
-_READ_BYTES = 1 << 20
 
 
 def current_kargs(deployment: OSTree.Deployment) -> tuple[str, ...]:
@@ -171,50 +161,6 @@ def write_order(sysroot: OSTree.Sysroot, order: Sequence[Deployment]) -> None:
     deployments = [find(sysroot, each) for each in order]
     with menu_generator(), explained("cannot write the boot order"):
         sysroot.write_deployments(deployments, None)
-
-
-def require_boot_room(tree: CommitTree, used_by: Sequence[OSTree.Deployment]) -> None:
-    """Refuse a commit whose kernel and initramfs will not fit into /boot at shutdown.
-
-    Counts as free what libostree removes first: the kernels of deployments that are not
-    in `used_by`. What is in /boot already, as when only other packages were updated, needs
-    no room.
-
-    Raises:
-        NoSpaceError: with both numbers.
-    """
-    files = [
-        content
-        for version in tree.names(paths.MODULES)
-        for name in _BOOT_FILES
-        if (content := tree.content(paths.MODULES / version / name)) is not None
-    ]
-    needed = sum(file.stat().st_size for file in files)
-    found = os.statvfs(_BOOT)
-    kept = {f"{each.get_osname()}-{each.get_bootcsum()}" for each in used_by}
-    removable = sum(
-        file.stat().st_size
-        for file in (_BOOT / "ostree").glob("*-*/*")
-        if file.parent.name not in kept and file.is_file()
-    )
-    available = found.f_bavail * found.f_frsize + removable
-    # Only now is it worth reading them: libostree names the directory by both together.
-    if needed > available and not any(name.endswith(f"-{_hash(files)}") for name in kept):
-        raise NoSpaceError(
-            f"Insufficient free space for the kernel in {_BOOT} "
-            f"(available: {format_size(available)} required: {format_size(needed)})",
-            hint=f"remove what does not belong into {_BOOT}, or unpin old deployments",
-        )
-
-
-def _hash(files: Sequence[Path]) -> str:
-    """Return the checksum of the files' contents, one after the other."""
-    checksum = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(_READ_BYTES):
-                checksum.update(block)
-    return checksum.hexdigest()
 
 
 def record_cached_update(repo: OSTree.Repo, commit: str, update: ImageRecord) -> None:

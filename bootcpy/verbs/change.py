@@ -15,11 +15,14 @@ from bootcpy.errors import (
     BootcpyError,
     DeploymentError,
     ImageUnavailableError,
+    NoSpaceError,
 )
 from bootcpy.model.boot_state import BootState, Deployment, ImageRecord
 from bootcpy.model.image import SignedImageReference
+from bootcpy.model.oci import LABEL_KERNEL
 from bootcpy.model.progress import Progress
 from bootcpy.model.registry import is_transient
+from bootcpy.model.room import BootSpace, Download, foresee_boot_room
 from bootcpy.model.update import (
     Decision,
     Keep,
@@ -29,9 +32,10 @@ from bootcpy.model.update import (
     Stage,
     require_changeable,
 )
-from bootcpy.ostree import deployments, importer, staging
+from bootcpy.ostree import deployments, importer, room, staging
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.booted import locked_system, open_sysroot
+from bootcpy.ostree.commit_tree import CommitTree
 from bootcpy.system import notice, systemd
 from bootcpy.system.skopeo import OpenedImage, opened
 from bootcpy.verbs.boot_check import forget_overtaken, note_staged
@@ -139,18 +143,60 @@ def note_update(system: System, image: SignedImageReference, update: ImageRecord
         follows = deployment.origin.image is not None and deployment.origin.image == image
         known = (cached or record) if record is not None else None
         if follows and known is not None and known.manifest_digest != update.manifest_digest:
-            staging.record_cached_update(system.sysroot.repo(), deployment.checksum, update)
+            try:
+                staging.record_cached_update(system.sysroot.repo(), deployment.checksum, update)
+            except NoSpaceError as e:  # not worth failing: what needs the room will say so
+                system.progress.note(e.message)
 
 
 def pull(system: System, source: OpenedImage, image: SignedImageReference) -> str:
-    """Import the opened image and return its commit."""
+    """Import the opened image and return its commit.
+
+    Raises:
+        NoSpaceError: it does not fit; what is sure not to is not fetched.
+    """
+
+    def foresee_boot(download: Download) -> None:
+        warning = foresee_boot_room(
+            download, boot_space(system), other_kernel=_has_other_kernel(system, source)
+        )
+        if warning:
+            system.progress.note(warning)
+
     return importer.pull(
         REPO,
         source,
         record_as=image.image,
         progress=system.progress,
         signature=image.signature,
+        before_fetch=foresee_boot,
     )
+
+
+def boot_space(system: System) -> BootSpace:
+    """Return the room for the kernel of a deployment that is to be the next to boot."""
+    kept: list[Deployment] = [
+        each
+        for each in system.state.deployments
+        if each.booted or each.pinned or each.stateroot != system.booted.stateroot
+    ]
+    names = {(each.stateroot, each.checksum, each.serial) for each in kept}
+    return room.read_boot_space(
+        system.sysroot.require_booted_deployment(),
+        [
+            each
+            for each in system.sysroot.get_deployments()
+            if (each.get_osname(), each.get_csum(), each.get_deployserial()) in names
+        ],
+    )
+
+
+def _has_other_kernel(system: System, source: OpenedImage) -> bool | None:
+    """Tell by its label whether the image has another kernel than what runs."""
+    version = source.config.labels.get(LABEL_KERNEL)
+    if version is None:
+        return None
+    return version not in room.kernel_versions(CommitTree(REPO, system.booted.checksum))
 
 
 def carry_out(system: System, decision: Decision) -> Outcome:

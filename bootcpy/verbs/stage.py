@@ -1,6 +1,6 @@
 """Staging an image that was imported: checks, kernel arguments, staging, clean-up, notices."""
 
-from bootcpy.model.boot_state import Deployment, ImageRecord
+from bootcpy.model.boot_state import ImageRecord
 from bootcpy.model.bootable import require_bootable_tree
 from bootcpy.model.kargs import kargs_after_upgrade, parse_kargs_d, without
 from bootcpy.model.layer_diff import format_decimal_size
@@ -10,17 +10,17 @@ from bootcpy.model.progress import Progress, StepItem, StepsProgress
 from bootcpy.model.slots import image_status
 from bootcpy.model.update import HELD_BACK, Decision, Stage, display
 from bootcpy.ostree import gc, staging
-from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.booted import open_sysroot
 from bootcpy.ostree.commit_tree import CommitTree, boot_facts_of, read_kargs_d
 from bootcpy.ostree.etc_check import require_mergeable_etc
 from bootcpy.ostree.option_sources import owned_kargs
 from bootcpy.ostree.repo import explained
+from bootcpy.ostree.room import require_room_for_kernel
 from bootcpy.ostree.sysroot import supports_composefs
 from bootcpy.system import environment, notice, systemd
 from bootcpy.system.skopeo import OpenedImage
 from bootcpy.verbs.boot_check import note_staged
-from bootcpy.verbs.change import REPO, Outcome, System, finish
+from bootcpy.verbs.change import REPO, Outcome, System, boot_space, finish
 
 # progress-v0: three steps are counted, four are named, and the last event names cleanup twice.
 _STEPS = (
@@ -55,8 +55,7 @@ def stage_commit(
     steps = _Steps(system.progress, record.manifest_digest)
     tree = CommitTree(REPO, commit)
     require_bootable_tree(boot_facts_of(tree), composefs_supported=supports_composefs())
-    kept = _kept_deployments(system)
-    staging.require_boot_room(tree, kept)
+    require_room_for_kernel(tree, boot_space(system))
     for note in require_mergeable_etc(system.sysroot, commit):
         system.progress.note(note)
     kargs = _kargs(system, tree)
@@ -97,21 +96,6 @@ def _kargs(system: System, tree: CommitTree) -> OwnedKargs:
     new = parse_kargs_d(read_kargs_d(tree), machine)
     kargs = kargs_after_upgrade(current.kargs, without(old, owned(current.sources)), new)
     return OwnedKargs(kargs=kargs, sources=current.sources)
-
-
-def _kept_deployments(system: System) -> list[OSTree.Deployment]:
-    """Return the deployments that stay when the new one is finalized."""
-    kept: list[Deployment] = [
-        each
-        for each in system.state.deployments
-        if each.booted or each.pinned or each.stateroot != system.booted.stateroot
-    ]
-    names = {(each.stateroot, each.checksum, each.serial) for each in kept}
-    return [
-        each
-        for each in system.sysroot.get_deployments()
-        if (each.get_osname(), each.get_csum(), each.get_deployserial()) in names
-    ]
 
 
 def clean_up() -> tuple[str, ...]:
