@@ -211,17 +211,31 @@ def _decide_staged(staged: Deployment, options: UpgradeOptions) -> Decision:
     )
 
 
-def decide_from_downloaded(state: BootState, options: UpgradeOptions) -> Decision:
+def decide_from_downloaded(
+    state: BootState,
+    image: SignedImageReference | None,
+    options: UpgradeOptions,
+    *,
+    stored_digest: str | None = None,
+) -> Decision:
     """Return what `bootc upgrade --from-downloaded` does; it needs no network.
 
+    What is staged does not outlive a reboot, but the image it was made from does:
+    `stored_digest` names the version of `image`, which is followed, that the repository
+    holds. Where bootc finds nothing staged, this is staged again, unless it is deployed.
+
     Raises:
-        DeploymentError: nothing is staged.
+        DeploymentError: nothing was downloaded.
     """
     staged = state.staged
     if staged is None:
-        raise DeploymentError(
-            "No staged deployment found", hint="download one with `bootc upgrade --download-only`"
-        )
+        deployed = {_digest(deployment) for deployment in state.deployments}
+        if image is None or stored_digest is None or stored_digest in deployed:
+            raise DeploymentError(
+                "No staged deployment found",
+                hint="download one with `bootc upgrade --download-only`",
+            )
+        return Decision(action=Stage(image), reboot=options.apply, soft_reboot=options.soft_reboot)
     locked = staged.finalization_locked
     return Decision(
         action=SetLock(locked=False) if locked else Keep(),

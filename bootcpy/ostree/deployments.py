@@ -14,6 +14,7 @@ from bootcpy.errors import DeploymentError
 from bootcpy.model.boot_state import BootState, Deployment, ImageRecord, Unlocked
 from bootcpy.model.origin import Origin
 from bootcpy.ostree.bindings import GLib, OSTree
+from bootcpy.ostree.repo import explained
 
 # A deployment that is replaced while it is read looks broken for a moment only.
 _ATTEMPTS = 5
@@ -130,6 +131,16 @@ def _deployment(
 def _origin_text(key_file: GLib.KeyFile | None) -> str:
     """Return an origin as text; a deployment without the file has None, which the stubs hide."""
     return "" if key_file is None else key_file.to_data()[0]
+
+
+def read_image(repo: OSTree.Repo, commit: str) -> ImageRecord | None:
+    """Return what `commit` says of the image it was made from, None if of none.
+
+    Raises:
+        BootcpyError: there is no such commit.
+    """
+    with explained(f"commit {commit} cannot be read"):
+        return _records(repo, commit)[0]
 
 
 def _records(repo: OSTree.Repo, checksum: str) -> tuple[ImageRecord | None, ImageRecord | None]:

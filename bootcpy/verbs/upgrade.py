@@ -17,6 +17,9 @@ from bootcpy.model.update import (
     is_update,
     tracked_image,
 )
+from bootcpy.ostree.deployments import read_image
+from bootcpy.ostree.importer import image_ref
+from bootcpy.ostree.repo import resolve
 from bootcpy.system import notice
 from bootcpy.system.skopeo import OpenedImage
 from bootcpy.verbs.change import (
@@ -46,7 +49,7 @@ def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:
     with changing(progress) as system:
         require_soft_reboot(system, options.soft_reboot)
         if options.from_downloaded:
-            return carry_out(system, decide_from_downloaded(system.state, options))
+            return _from_downloaded(system, options)
         image = tracked_image(system.state, options.tag)
         pinned = image.image.digest
         if pinned is not None and not is_update(system.state, pinned):
@@ -62,6 +65,21 @@ def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:
         return Outcome(
             lines=(*outcome.lines, *_layer_changes(system.booted, record)), reboot=outcome.reboot
         )
+
+
+def _from_downloaded(system: System, options: UpgradeOptions) -> Outcome:
+    """Release what is staged, or stage again what a reboot has discarded."""
+    image = commit = record = None
+    if system.state.staged is None:
+        image = tracked_image(system.state, options.tag)
+        repo = system.sysroot.repo()
+        commit = resolve(repo, image_ref(image.image))
+        record = None if commit is None else read_image(repo, commit)
+    digest = None if record is None else record.manifest_digest
+    decision = decide_from_downloaded(system.state, image, options, stored_digest=digest)
+    if isinstance(decision.action, Stage) and commit and record:
+        return stage_commit(system, decision, decision.action, commit, record)
+    return carry_out(system, decision)
 
 
 def _unchanged(

@@ -187,6 +187,26 @@ def test_upgrade_download_only_is_held_back_and_released(host: BootedHost, layou
     assert _digests(host)["booted"] == second
 
 
+def test_a_download_outlives_a_reboot(host: BootedHost, layout: Path) -> None:
+    assert _refused(host, "upgrade", "--from-downloaded") == "No staged deployment found"
+    second = write_image(layout, [BASE, {"usr/new": "x"}], version="2")
+    _bootc(host, "upgrade", "--download-only")
+    host.reboot()
+    layout.rename(layout.with_name("unreachable"))
+    staged = _bootc(host, "upgrade", "--from-downloaded")
+    assert staged[:2] == [
+        f"Queued for next boot: ostree-unverified-image:oci:{layout}",
+        "  Version: 2",
+    ]
+    host.reboot()
+    assert _digests(host)["booted"] == second
+
+    # What was rolled back is not what was downloaded.
+    _bootc(host, "rollback")
+    host.reboot()
+    assert _refused(host, "upgrade", "--from-downloaded") == "No staged deployment found"
+
+
 def test_upgrade_writes_progress_as_json_lines(host: BootedHost, layout: Path) -> None:
     write_image(layout, [BASE | _KARGS_1, {"usr/new": "x"}], version="2")
     script = "exec python3 -m bootcpy upgrade --quiet --progress-fd 3 3>/run/progress"

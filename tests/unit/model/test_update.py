@@ -204,12 +204,22 @@ def test_decide_upgrade(
 def test_decide_from_downloaded(
     before: BootState, options: UpgradeOptions, expected: Decision
 ) -> None:
-    assert decide_from_downloaded(before, options) == expected
+    decision = decide_from_downloaded(before, None, options, stored_digest=DIGEST_3)
+    assert decision == expected
 
 
-def test_decide_from_downloaded_needs_something_staged() -> None:
+@pytest.mark.parametrize("stored", [None, DIGEST_1, DIGEST_2])
+def test_decide_from_downloaded_needs_what_is_not_deployed(stored: str | None) -> None:
+    rolled_back = state(deployment(booted=True), deployment("f00d", index=1, digest=DIGEST_2))
     with pytest.raises(DeploymentError, match=r"^No staged deployment found$"):
-        decide_from_downloaded(_PLAIN, UpgradeOptions())
+        decide_from_downloaded(rolled_back, _IMAGE, UpgradeOptions(), stored_digest=stored)
+
+
+def test_decide_from_downloaded_stages_again_what_a_reboot_discarded() -> None:
+    options = UpgradeOptions(apply=True, soft_reboot=SoftReboot.AUTO)
+    assert decide_from_downloaded(_PLAIN, _IMAGE, options, stored_digest=DIGEST_2) == Decision(
+        action=Stage(_IMAGE), reboot=True, soft_reboot=SoftReboot.AUTO
+    )
 
 
 @pytest.mark.parametrize(
