@@ -43,12 +43,8 @@ class Registry:
 
     @property
     def guest_configuration(self) -> str:
-        """What a guest's /etc/containers/registries.conf.d must say: there is no TLS.
-
-        It also says that this is the registry which an installed disk follows.
-        """
-        here = f'location = "{HOST_SEEN_BY_GUESTS}:{self.port}"\ninsecure = true\n'
-        return f'[[registry]]\n{here}[[registry]]\nprefix = "{FOLLOWED_REGISTRY}"\n{here}'
+        """What a guest's /etc/containers/registries.conf.d must say, see below."""
+        return guest_configuration(self.port)
 
     def start(self) -> None:
         """Start serving; returns when it answers.
@@ -106,6 +102,15 @@ class Registry:
         """Return method, path and status of every request so far, oldest first."""
         log = self.log.read_text(encoding="utf-8", errors="replace")
         return [(m["method"], m["path"], int(m["status"])) for m in _REQUEST.finditer(log)]
+
+
+def guest_configuration(port: int) -> str:
+    """Return what tells a guest that the registry, or a relay to it, at `port` has no TLS.
+
+    It also says that this is the registry which an installed disk follows.
+    """
+    here = f'location = "{HOST_SEEN_BY_GUESTS}:{port}"\ninsecure = true\n'
+    return f'[[registry]]\n{here}[[registry]]\nprefix = "{FOLLOWED_REGISTRY}"\n{here}'
 
 
 @contextmanager
