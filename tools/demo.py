@@ -40,10 +40,7 @@ def main() -> int:
     try:
         _run(options.firmware, keep=options.keep)
     except BootcpyError as e:
-        print(f"demo: {e.message}", file=sys.stderr)
-        if e.hint:
-            print(f"hint: {e.hint}", file=sys.stderr)
-        return e.exit_status
+        return steps.report(e)
     except KeyboardInterrupt:
         print("demo: interrupted; nothing is left running", file=sys.stderr)
         return ExitStatus.INTERRUPTED

@@ -219,10 +219,7 @@ def main() -> int:
                 )
         report_size(options.tag)
     except BootcpyError as e:
-        print(f"error: {e.message}", file=sys.stderr)
-        if e.hint:
-            print(f"hint: {e.hint}", file=sys.stderr)
-        return e.exit_status
+        return steps.report(e)
     return ExitStatus.OK
 
 

@@ -22,6 +22,14 @@ def say(text: str) -> None:
         print(f"    {line}", file=sys.stderr, flush=True)
 
 
+def report(error: BootcpyError) -> int:
+    """Say what went wrong and what to do about it; return the exit status of the program."""
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    return error.exit_status
+
+
 @contextmanager
 def step(title: str) -> Iterator[None]:
     """Announce `title`, and say afterwards how long it took."""

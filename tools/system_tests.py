@@ -73,10 +73,7 @@ def main() -> int:
     try:
         run(sys.argv[1:])
     except BootcpyError as e:
-        print(f"error: {e.message}", file=sys.stderr)
-        if e.hint:
-            print(f"hint: {e.hint}", file=sys.stderr)
-        return e.exit_status
+        return steps.report(e)
     return ExitStatus.OK
 
 
