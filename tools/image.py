@@ -170,9 +170,9 @@ def report_size(reference: str = REFERENCE) -> None:
     """Print the size of an image, and of each of its layers, unpacked.
 
     Raises:
-        BootcpyError: it is larger than the budget.
+        BootcpyError: it is larger than the budget, or was not built.
     """
-    layers = containers.image_layers(reference)
+    layers = containers.image_layers(find(reference).reference)
     total_bytes = sum(layer.size_bytes for layer in layers)
     print(f"{reference}: {total_bytes / _MB:.0f} MB in {len(layers)} layers")
     for layer in layers:
