@@ -1,7 +1,6 @@
 """The install configuration: `bootc/install/*.toml`, merged (bootc install/config.rs)."""
 
 import json
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from bootcpy.errors import ConfigurationError
 from bootcpy.model.kargs import matches_architecture, string_array
 from bootcpy.model.layout import Filesystem
 from bootcpy.model.plan import Bootloader
+from bootcpy.model.toml import parse_toml
 
 BLOCK_SETUPS = ("direct", "tpm2-luks")
 
@@ -171,10 +171,7 @@ _TABLES = frozenset(
 
 def _parse_fragment(name: str, text: str, warnings: list[str]) -> dict[str, Any]:
     """Return the known keys of a file with checked values; add to `warnings`."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
-        raise ConfigurationError(f"{name} is not valid TOML: {e}") from e
+    document = parse_toml(name, text)
     for key in document:
         if key != "install":
             raise ConfigurationError(

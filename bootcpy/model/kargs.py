@@ -6,12 +6,12 @@ double quotes protect white space (kernel: lib/cmdline.c). Keys compare with `-`
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
 
 from bootcpy.errors import ConfigurationError, UsageError
 from bootcpy.model.cmdline import split_kargs
 from bootcpy.model.plan import KernelArguments
+from bootcpy.model.toml import parse_toml
 
 # What Rust calls the architectures that `uname -m` names; bootc's files use these names.
 RUST_ARCHITECTURES = {
@@ -137,10 +137,7 @@ def parse_kargs_d(files: Iterable[tuple[str, str]], machine: str) -> tuple[str, 
 
 
 def _parse_fragment(name: str, text: str, machine: str) -> tuple[str, ...]:
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
-        raise ConfigurationError(f"{name} is not valid TOML: {e}") from e
+    table = parse_toml(name, text)
     place = {key: f"{name}:{_line_of(key, text)}" for key in table}
     for key in table:
         if key not in {"kargs", "match-architectures"}:
@@ -163,7 +160,7 @@ def _parse_fragment(name: str, text: str, machine: str) -> tuple[str, ...]:
 
 
 def _line_of(key: str, text: str) -> int:
-    """Return the number of the line that sets a top-level key; tomllib does not tell."""
+    """Return the number of the line that sets a top-level key; a parsed table does not tell."""
     setting = re.compile(rf"""\s*(\[\s*)?["']?{re.escape(key)}["']?\s*[].=]""")
     lines = enumerate(text.splitlines(), start=1)
     return next((number for number, line in lines if setting.match(line)), 1)
