@@ -15,6 +15,11 @@ _TRANSIENT = re.compile(
 # (pattern in skopeo's words, what it means, what to do); the first match counts.
 _FILE_MEANINGS = (
     (
+        r"no space left on device",
+        "there is no room to read {image}: {cause}",
+        "free some space in /var/tmp, where skopeo unpacks archives",
+    ),
+    (
         # Archives that end before their index does.
         r"container_images_oci\d+/index.json: no such file|\"manifest.json\": file does not exist",
         "{image} is truncated or not an image: {cause}",

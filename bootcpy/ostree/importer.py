@@ -26,7 +26,7 @@ from bootcpy.ostree.layers import blob_ref
 from bootcpy.ostree.merge import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST, merge_layers
 from bootcpy.ostree.objects import commit_metadata
 from bootcpy.ostree.pull_report import Missing, Reporter
-from bootcpy.ostree.repo import IMAGE_REFS, list_refs, open_repo, resolve, set_ref
+from bootcpy.ostree.repo import IMAGE_REFS, drop_staged, list_refs, open_repo, resolve, set_ref
 from bootcpy.ostree.room import read_repo_space
 from bootcpy.system.containers_storage import find_layer_trees, image_id_of
 from bootcpy.system.skopeo import OpenedImage
@@ -173,10 +173,11 @@ def _download(
 
 @contextmanager
 def _telling_of_room(repo: OSTree.Repo, repo_path: Path, download: Download) -> Generator[None]:
-    """Have the error of a full disk say what was needed and what is left."""
+    """Have the error of a full disk say what was needed, and give back what was begun."""
     try:
         yield
     except NoSpaceError as e:
+        drop_staged(repo)
         raise ran_out(e, download, read_repo_space(repo, repo_path)) from e
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,29 @@ def _one_at_a_time(repo: OSTree.Repo) -> Generator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def drop_staged(repo: OSTree.Repo) -> None:
+    """Remove the objects of transactions that failed, unless somebody still works on them.
+
+    libostree keeps them for the next transaction, also when it was they that took all room.
+    """
+    tmp = Path(f"/proc/self/fd/{repo.get_dfd()}") / "tmp"
+    with _one_at_a_time(repo):
+        for directory in tmp.glob("staging-*"):
+            if directory.is_dir() and not _is_locked(Path(f"{directory}-lock")):
+                shutil.rmtree(directory)
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def resolve(repo: OSTree.Repo, ref: str) -> str | None:

@@ -52,6 +52,12 @@ PING = 'pinging container registry quay.io: Get "https://quay.io/v2/"'
             "check the network",
         ),
         (
+            ARCHIVE,
+            "writing to /var/tmp/container_images_oci1/blobs/sha256/f: no space left on device",
+            "there is no room to read oci-archive:/srv/os.tar:x: writing",
+            "free some space in /var/tmp",
+        ),
+        (
             REGISTRY,
             f"{PING}: net/http: TLS handshake timeout",
             "registry quay.io cannot be reached",
