@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from typing import TextIO
 
 from bootcpy.errors import BootcpyError, UsageError
+from bootcpy.model.camel_case import camel_case
 from bootcpy.model.progress import BytesProgress, Progress, Silent, StepsProgress
 from bootcpy.model.size import format_size
 
@@ -149,7 +150,7 @@ class JsonLines:
     def _write(self, event: dict[str, object]) -> None:
         if self._descriptor is None:
             return
-        line = json.dumps(_camel_case(event), separators=(",", ":"), ensure_ascii=False) + "\n"
+        line = json.dumps(_spelt(event), separators=(",", ":"), ensure_ascii=False) + "\n"
         left = line.encode()
         try:
             while left:
@@ -158,19 +159,14 @@ class JsonLines:
             self._descriptor = None  # the reader went away; the work goes on without it
 
 
-def _camel_case(value: object) -> object:
+def _spelt(value: object) -> object:
     match value:
         case dict():
-            return {_camel(key): _camel_case(each) for key, each in value.items()}
+            return {camel_case(key): _spelt(each) for key, each in value.items()}
         case list() | tuple():
-            return [_camel_case(each) for each in value]
+            return [_spelt(each) for each in value]
         case _:
             return value
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word.capitalize() for word in others)
 
 
 class Several:

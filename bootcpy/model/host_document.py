@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from typing import Any
 
+from bootcpy.model.camel_case import camel_case
 from bootcpy.model.host import OMITTED_WHEN_EMPTY, Host
 from bootcpy.model.image import (
     ContainerPolicy,
@@ -26,12 +27,6 @@ _NOT_A_STRING = re.compile(
     re.IGNORECASE,
 )
 _PLAIN = re.compile(r"[A-Za-z0-9_./(][^\x00-\x1f\x7f-\x9f\ufeff]*")
-
-
-def camel_case(name: str) -> str:
-    """Return a field's name as the document spells it."""
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
 
 
 def host_tree(host: Host) -> Tree:

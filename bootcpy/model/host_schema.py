@@ -9,8 +9,9 @@ from dataclasses import fields
 from enum import StrEnum
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+from bootcpy.model.camel_case import camel_case
 from bootcpy.model.host import OMITTED_WHEN_EMPTY, Host
-from bootcpy.model.host_document import Tree, camel_case
+from bootcpy.model.host_document import Tree
 from bootcpy.model.image import SignedImageReference, Transport
 
 _IMAGE_SCHEMA: Tree = {

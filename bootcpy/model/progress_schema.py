@@ -4,7 +4,8 @@ import json
 from dataclasses import MISSING, fields
 from typing import Any, get_args, get_origin, get_type_hints
 
-from bootcpy.model.host_document import Tree, camel_case
+from bootcpy.model.camel_case import camel_case
+from bootcpy.model.host_document import Tree
 from bootcpy.model.progress import BytesProgress, StepsProgress
 
 _EVENTS = {"ProgressBytes": BytesProgress, "ProgressSteps": StepsProgress}
