@@ -1,7 +1,9 @@
 """Garbage collection: images that no deployment follows, their layers, and loose objects."""
 
 import logging
+import re
 from collections.abc import Collection, Iterator
+from itertools import count
 
 from bootcpy.errors import ImageContentError, ReferenceFormatError
 from bootcpy.model.garbage import Garbage, Pruned, StoredImage, plan_gc
@@ -24,6 +26,10 @@ log = logging.getLogger(__name__)
 
 # What these refs name is in use, whoever wrote them: libostree one for every deployment.
 _ROOT_REFS = ("ostree/0", "ostree/1", "rpmostree/base", BASEIMAGE_REFS)
+# Those that bootc keeps up to date itself, for commits that something was added to on the host.
+_BOOTC_ROOT_REFS = f"{BASEIMAGE_REFS}/bootc"
+_KEY_DERIVED = "bootc.derived"
+_CHECKSUM = re.compile("[0-9a-f]{64}")
 
 
 def collect_unused(sysroot: OSTree.Sysroot) -> Pruned:
@@ -38,8 +44,10 @@ def collect_unused(sysroot: OSTree.Sysroot) -> Pruned:
     """
     with explained("the deployments cannot be read"):
         deployments = boot_state(sysroot).deployments
+    repo = sysroot.repo()
+    _protect_bases(repo, [deployment.checksum for deployment in deployments])
     origins = [deployment.origin.image for deployment in deployments]
-    return collect(sysroot.repo(), deployed={origin.image for origin in origins if origin})
+    return collect(repo, deployed={origin.image for origin in origins if origin})
 
 
 def collect(repo: OSTree.Repo, *, deployed: Collection[ImageReference]) -> Pruned:
@@ -58,6 +66,34 @@ def collect(repo: OSTree.Repo, *, deployed: Collection[ImageReference]) -> Prune
     with explained("unused objects cannot be removed"):
         _, _, _, object_bytes = repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0, None)
     return Pruned(images=len(garbage.images), layers=len(garbage.layers), object_bytes=object_bytes)
+
+
+def _protect_bases(repo: OSTree.Repo, deployed: Collection[str]) -> None:
+    """Have a ref for the image below each deployed commit that was derived from one, and no more.
+
+    As bootc does with `ostree/container/baseimage/bootc/N`; the refs of other programs stay.
+    """
+    with explained("the images that deployments are derived from cannot be read"):
+        named = {commit_metadata(repo, commit).get(_KEY_DERIVED) for commit in deployed} - {None}
+        bases = {str(base) for base in named if _has_commit(repo, str(base))}
+        refs = list_refs(repo, _BOOTC_ROOT_REFS)
+    for base in named - bases:
+        log.warning("the commit %s, which a deployment is derived from, is gone", base)
+    unnamed = sorted(bases - set(refs.values()))
+    free = (ref for number in count() if (ref := f"{_BOOTC_ROOT_REFS}/{number}") not in refs)
+    # First what is new: nothing is to be without protection in between.
+    for base, ref in zip(unnamed, free):  # noqa: B905 - there is always a free one
+        set_ref(repo, ref, base)
+    for ref, commit in refs.items():
+        if commit not in bases:
+            set_ref(repo, ref, None)
+
+
+def _has_commit(repo: OSTree.Repo, checksum: str) -> bool:
+    if not _CHECKSUM.fullmatch(checksum):
+        return False
+    _, found = repo.has_object(OSTree.ObjectType.COMMIT, checksum, None)
+    return found
 
 
 def _find_garbage(repo: OSTree.Repo, deployed: Collection[ImageReference]) -> Garbage:

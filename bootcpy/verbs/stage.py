@@ -1,5 +1,8 @@
 """Staging an image that was imported: checks, kernel arguments, staging, clean-up, notices."""
 
+from collections.abc import Iterator
+
+from bootcpy import paths
 from bootcpy.model.boot_state import ImageRecord
 from bootcpy.model.bootable import require_bootable_tree
 from bootcpy.model.kargs import kargs_after_upgrade, parse_kargs_d, without
@@ -56,7 +59,7 @@ def stage_commit(
     tree = CommitTree(REPO, commit)
     require_bootable_tree(boot_facts_of(tree), composefs_supported=supports_composefs())
     require_room_for_kernel(tree, boot_space(system))
-    for note in require_mergeable_etc(system.sysroot, commit):
+    for note in (*require_mergeable_etc(system.sysroot, commit), *_left_behind(system, tree)):
         system.progress.note(note)
     kargs = _kargs(system, tree)
     steps.done("merging")
@@ -80,6 +83,14 @@ def stage_commit(
         },
     )
     return finish(decision, (*pruned, *_queued(stage, record), *decision.messages))
+
+
+def _left_behind(system: System, tree: CommitTree) -> Iterator[str]:
+    """Yield what the user may expect to come along and does not."""
+    if groups := system.booted.origin.layering:
+        yield f"local rpm-ostree modifications ({', '.join(groups)}) are not carried over"
+    if names := tree.names(paths.BOUND_IMAGES_D):
+        yield f"the image binds other images ({', '.join(names)}), which are not fetched yet"
 
 
 def _kargs(system: System, tree: CommitTree) -> OwnedKargs:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import bootcpy
 from tests.system.booted_host import BootedHost
 from tests.system.oci_layout import BASE, write_image
 
@@ -87,6 +88,29 @@ def test_a_refused_switch_keeps_the_ref(host: BootedHost, tmp_path: Path) -> Non
     assert _REF in host.ostree("refs").split()
     assert host.ostree("refs", "--list", "debian:") == before
     assert _checksums(host)["staged"] is None
+
+
+def test_a_relative_path_is_followed_from_everywhere(host: BootedHost, tmp_path: Path) -> None:
+    """As on a disk that somebody has mounted and stands in."""
+    write_image(tmp_path / "layout")
+    switch = f"cd {tmp_path} && exec python3 -m bootcpy switch --quiet --transport oci layout"
+    finished = subprocess.run(
+        host.command("sh", "-c", switch),
+        env=host.environment() | {"PYTHONPATH": str(Path(bootcpy.__file__).parents[1])},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    followed = {"image": f"{tmp_path}/layout", "transport": "oci"}
+    assert host.status()["spec"]["image"] == followed
+    host.reboot()
+    assert host.bootc("upgrade").stdout == "No update available.\n"
+    (tmp_path / "layout").rename(tmp_path / "unplugged")
+    finished = host.bootc("upgrade", "--check")
+    message, hint = finished.stderr.splitlines()
+    assert message.startswith(f"error: there is no image oci:{tmp_path}/layout: ")
+    assert hint == "hint: check the path, and that the disk it is on is mounted"
 
 
 def test_what_other_programs_keep_is_kept(host: BootedHost, tmp_path: Path) -> None:
