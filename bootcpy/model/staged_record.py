@@ -113,15 +113,21 @@ def judge_arrival(
         if failure is None:
             return Arrival(fate=Fate.UNKNOWN)
         return _lost("an update that was staged", failure)
-    if record.boot_id == boot_id:
+    booted = next((each for each in deployments if each.booted), None)
+    # The kernel's boot goes on when a soft reboot enters another deployment.
+    if record.boot_id == boot_id and (booted is None or _name(booted) == record.staged_in):
         return Arrival(fate=Fate.UNKNOWN)
-    return _judge(record, deployments, failure)
+    return _judge(record, deployments, booted, failure)
 
 
-def _judge(record: StagedRecord, deployments: Sequence[Deployment], failure: str | None) -> Arrival:
+def _judge(
+    record: StagedRecord,
+    deployments: Sequence[Deployment],
+    booted: Deployment | None,
+    failure: str | None,
+) -> Arrival:
     what = f"the update to {record.image} ({record.digest}), staged {record.staged_at},"
     found = next((each for each in deployments if record.describes(each)), None)
-    booted = next((each for each in deployments if each.booted), None)
     if found is not None and found.booted:
         return Arrival(fate=Fate.ARRIVED)
     if booted is None or _name(booted) != record.staged_in:

@@ -100,6 +100,7 @@ def check_options(options: UpgradeOptions) -> None:
         "--soft-reboot": options.soft_reboot is not None,
         "--download-only": options.download_only,
         "--from-downloaded": options.from_downloaded,
+        "--soft-reboot=required": options.soft_reboot is SoftReboot.REQUIRED,
     }
     conflicts = (
         ("--check", "--apply"),
@@ -108,6 +109,8 @@ def check_options(options: UpgradeOptions) -> None:
         ("--check", "--from-downloaded"),
         ("--download-only", "--apply"),
         ("--download-only", "--from-downloaded"),
+        # bootc would enter what is held back.
+        ("--download-only", "--soft-reboot=required"),
     )
     for first, second in conflicts:
         if given[first] and given[second]:
@@ -188,7 +191,7 @@ def decide_upgrade(
     return Decision(
         action=Stage(image, locked=options.download_only),
         reboot=options.apply,
-        soft_reboot=options.soft_reboot,
+        soft_reboot=None if options.download_only else options.soft_reboot,
     )
 
 
@@ -207,7 +210,7 @@ def _decide_staged(staged: Deployment, options: UpgradeOptions) -> Decision:
         action=action,
         messages=(message,),
         reboot=options.apply,
-        soft_reboot=options.soft_reboot,
+        soft_reboot=None if options.download_only else options.soft_reboot,
     )
 
 

@@ -1,5 +1,6 @@
 """The files of a commit in a bare repository, read without checking it out."""
 
+import hashlib
 from pathlib import Path
 
 from bootcpy import paths
@@ -9,6 +10,7 @@ from bootcpy.ostree.repo import explained, open_repo
 from bootcpy.system import boot_facts
 
 _TYPE = "standard::type"
+_READ_BYTES = 1 << 20
 _NAME_AND_TYPE = "standard::name,standard::type"
 
 
@@ -80,6 +82,25 @@ def boot_facts_of(tree: CommitTree) -> BootFacts:
             tree.content(Path(base, "os-release")) is not None for base in ("usr/etc", "usr/lib")
         ),
     )
+
+
+def boot_checksum(tree: CommitTree) -> str | None:
+    """Return what libostree will call the kernel and initramfs of a commit, its `bootcsum`.
+
+    None where there is more to it, such as a device tree, or nothing to boot.
+    """
+    modules = [paths.MODULES / version for version in tree.names(paths.MODULES)]
+    kernels = [path for path in modules if tree.content(path / "vmlinuz") is not None]
+    if len(kernels) != 1 or {"devicetree", "dtb"} & set(tree.names(kernels[0])):
+        return None
+    checksum = hashlib.sha256()
+    for name in ("vmlinuz", "initramfs.img"):
+        content = tree.content(kernels[0] / name)
+        if content is not None:
+            with content.open("rb") as file:
+                while block := file.read(_READ_BYTES):
+                    checksum.update(block)
+    return checksum.hexdigest()
 
 
 def read_kargs_d(tree: CommitTree) -> tuple[tuple[str, str], ...]:

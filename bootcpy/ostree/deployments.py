@@ -15,6 +15,7 @@ from bootcpy.model.boot_state import BootState, Deployment, ImageRecord, Unlocke
 from bootcpy.model.origin import Origin
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.repo import explained
+from bootcpy.ostree.soft_reboot import can_enter
 
 # A deployment that is replaced while it is read looks broken for a moment only.
 _ATTEMPTS = 5
@@ -33,8 +34,6 @@ _UNLOCKED = (Unlocked.NONE, Unlocked.DEVELOPMENT, Unlocked.HOTFIX, Unlocked.TRAN
 
 # Holds back what is staged, whatever the deployment itself says; rpm-ostree's way, and old.
 STAGED_LOCK = Path("/run/ostree/staged-deployment-locked")
-_SOFT_REBOOT_TARGET = Path("/usr/lib/systemd/system/soft-reboot.target")
-_SELINUX = Path("/sys/fs/selinux/enforce")
 
 
 def read_boot_state() -> BootState:
@@ -121,7 +120,7 @@ def _deployment(
         staged=deployment.is_staged(),
         finalization_locked=deployment.is_staged() and is_locked(deployment),
         pinned=deployment.is_pinned(),
-        soft_reboot_capable=not is_booted and _can_soft_reboot(sysroot, deployment, booted),
+        soft_reboot_capable=can_enter(sysroot, deployment),
         unlocked=_UNLOCKED[int(deployment.get_unlocked())],
         image=image,
         cached_update=cached_update,
@@ -175,32 +174,6 @@ def is_locked(deployment: OSTree.Deployment) -> bool:
     if hasattr(deployment, "is_finalization_locked") and deployment.is_finalization_locked():
         return True
     return STAGED_LOCK.exists()  # all there was before libostree 2023.8, and still heeded
-
-
-def _can_soft_reboot(
-    sysroot: OSTree.Sysroot,
-    deployment: OSTree.Deployment,
-    booted: OSTree.Deployment | None,
-) -> bool:
-    """Ask libostree (2025.3 or newer), under the conditions that bootc adds."""
-    if booted is None or not hasattr(sysroot, "deployment_can_soft_reboot"):
-        return False
-    if not _SOFT_REBOOT_TARGET.exists():
-        return False
-    bootconfig = deployment.get_bootconfig()
-    options = (bootconfig.get("options") if bootconfig else None) or ""
-    # Before 2025.7 libostree answers for entries that have not been finalized yet as well.
-    if not OSTree.check_version(2025, 7) and "ostree=" not in options:
-        return False
-    if not sysroot.deployment_can_soft_reboot(deployment):
-        return False
-    return not _SELINUX.exists() or _policy(sysroot, deployment) == _policy(sysroot, booted)
-
-
-def _policy(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> str | None:
-    policy = OSTree.SePolicy.new(sysroot.get_deployment_directory(deployment), None)
-    checksum: str | None = policy.get_csum()
-    return checksum
 
 
 def _is_on_read_only_medium(path: Path) -> bool:

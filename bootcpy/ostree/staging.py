@@ -3,7 +3,7 @@
 import ctypes
 from collections.abc import Sequence
 
-from bootcpy.errors import BootcpyError, DeploymentError
+from bootcpy.errors import BootcpyError, DeploymentError, NoSpaceError
 from bootcpy.model.boot_state import Deployment, ImageRecord
 from bootcpy.model.cmdline import split_kargs
 from bootcpy.model.image import SignedImageReference
@@ -12,6 +12,7 @@ from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.booted import open_sysroot
 from bootcpy.ostree.deployments import CACHED_CONFIG, CACHED_DIGEST, CACHED_MANIFEST, STAGED_LOCK
 from bootcpy.ostree.repo import explained
+from bootcpy.ostree.soft_reboot import forget as forget_soft_reboot
 from bootcpy.ostree.sysroot import menu_generator
 
 
@@ -75,6 +76,7 @@ def _stage(
     *,
     locked: bool,
 ) -> None:
+    forget_soft_reboot(sysroot)
     stateroot = sysroot.require_booted_deployment().get_osname()
     merge = sysroot.get_merge_deployment(stateroot)
     config = merge.get_bootconfig() if merge else None
@@ -83,8 +85,13 @@ def _stage(
         for source, owned in kargs.sources.items():
             config.set(f"{KEY_PREFIX}{source}", owned)
     stage_tree = _stage_locked if locked else OSTree.Sysroot.stage_tree
-    with explained(f"cannot stage {commit}"):
-        stage_tree(sysroot, stateroot, commit, origin, merge, list(kargs.kargs), None)
+    try:
+        with explained(f"cannot stage {commit}"):
+            stage_tree(sysroot, stateroot, commit, origin, merge, list(kargs.kargs), None)
+    except NoSpaceError:
+        with explained("cannot remove what was begun"):
+            open_sysroot().prepare_cleanup(None)
+        raise
     STAGED_LOCK.unlink(missing_ok=True)  # of another program, for what is gone
 
 
@@ -138,6 +145,8 @@ def set_lock(*, locked: bool) -> None:
     if staged is None:
         raise DeploymentError("No staged deployment found")
     _require_locks(sysroot)
+    if locked:
+        forget_soft_reboot(sysroot)
     if staged.is_finalization_locked() is not locked:  # type: ignore[attr-defined]  # as above
         with explained("cannot change the staged deployment"):
             sysroot.change_finalization(staged)  # type: ignore[attr-defined]  # as above
@@ -158,6 +167,7 @@ def write_order(sysroot: OSTree.Sysroot, order: Sequence[Deployment]) -> None:
     Raises:
         BootcpyError: libostree fails.
     """
+    forget_soft_reboot(sysroot)
     deployments = [find(sysroot, each) for each in order]
     with menu_generator(), explained("cannot write the boot order"):
         sysroot.write_deployments(deployments, None)
@@ -198,20 +208,3 @@ def drop_refspec(repo: OSTree.Repo, refspec: str) -> None:
     remote, _, ref = refspec.rpartition(":")
     with explained(f"cannot delete the ref {refspec}"):
         repo.set_ref_immediate(remote or None, ref, None, None)
-
-
-def supports_soft_reboot(sysroot: OSTree.Sysroot) -> bool:
-    """Tell whether this libostree can prepare a soft reboot (2025.3 or newer)."""
-    return hasattr(sysroot, "deployment_set_soft_reboot")
-
-
-def prepare_soft_reboot(target: Deployment) -> None:
-    """Make /run/nextroot from `target`, so that the next reboot is a soft one.
-
-    Raises:
-        BootcpyError: libostree fails.
-    """
-    sysroot = open_sysroot()
-    with explained("cannot prepare a soft reboot"):
-        # Newer than the stubs and Debian 13's libostree; supports_soft_reboot() asked.
-        sysroot.deployment_set_soft_reboot(find(sysroot, target), False, None)  # type: ignore[attr-defined]  # noqa: FBT003

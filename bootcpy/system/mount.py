@@ -13,6 +13,7 @@ from bootcpy.system.run import run
 
 _CLONE_NEWNS = 0x00020000  # linux/sched.h
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_INIT_NAMESPACE = "/proc/1/ns/mnt"
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -126,3 +127,20 @@ def _unmount_lazily(target: Path) -> None:
         run("umount", "--recursive", "--lazy", target)
     except ToolFailedError:
         return
+
+
+def unmount_for_all(target: Path) -> None:
+    """Unmount `target` and what is below, if it is mounted, also in the system's own namespace.
+
+    Raises:
+        ToolFailedError: it cannot be unmounted.
+    """
+    words = ("umount", "--recursive", "--lazy", target)
+    if _is_mounted(target, "self"):
+        run(*words)
+    if _is_mounted(target, 1):
+        run("nsenter", f"--mount={_INIT_NAMESPACE}", *words)
+
+
+def _is_mounted(target: Path, pid: int | str) -> bool:
+    return any(mount.mount_point == target for mount in read_mounts(pid))

@@ -12,8 +12,6 @@ from typing import TypeVar
 
 from bootcpy import paths
 from bootcpy.errors import (
-    BootcpyError,
-    DeploymentError,
     ImageUnavailableError,
     NoSpaceError,
 )
@@ -28,16 +26,16 @@ from bootcpy.model.update import (
     Keep,
     Reorder,
     SetLock,
-    SoftReboot,
     Stage,
     require_changeable,
 )
 from bootcpy.ostree import deployments, importer, room, staging
 from bootcpy.ostree.bindings import OSTree
-from bootcpy.ostree.booted import locked_system, open_sysroot
+from bootcpy.ostree.booted import locked_system
 from bootcpy.ostree.commit_tree import CommitTree
 from bootcpy.system import notice, systemd
 from bootcpy.system.skopeo import OpenedImage, opened
+from bootcpy.verbs import soft_reboot
 from bootcpy.verbs.boot_check import forget_overtaken, note_staged
 from bootcpy.verbs.rights import require_rights
 
@@ -84,20 +82,6 @@ def changing(progress: Progress) -> Generator[System]:
     require_changeable(deployments.read_boot_state())  # before anything is mounted or locked
     with locked_system(progress) as sysroot:
         yield System(sysroot=sysroot, state=deployments.boot_state(sysroot), progress=progress)
-
-
-def require_soft_reboot(system: System, wanted: SoftReboot | None) -> None:
-    """Refuse `--soft-reboot=required` at once where libostree cannot do it at all.
-
-    Raises:
-        BootcpyError: naming both versions.
-    """
-    if wanted is SoftReboot.REQUIRED and not staging.supports_soft_reboot(system.sysroot):
-        raise BootcpyError(
-            "a soft reboot needs libostree 2025.3 or newer; this is "
-            f"{OSTree.YEAR_VERSION}.{OSTree.RELEASE_VERSION}",
-            hint="leave out --soft-reboot, or use --soft-reboot=auto",
-        )
 
 
 def with_image(
@@ -206,6 +190,7 @@ def carry_out(system: System, decision: Decision) -> Outcome:
         DeploymentError: a soft reboot was required and is not possible.
         BootcpyError: libostree fails.
     """
+    soft_reboot.require_target(decision, system.state.staged)
     match decision.action:
         case Keep():
             forget_overtaken(system.state)
@@ -228,25 +213,7 @@ def finish(decision: Decision, lines: tuple[str, ...]) -> Outcome:
     Raises:
         DeploymentError: it was required and is not possible.
     """
-    if decision.soft_reboot is not None:
-        lines = (*lines, *_prepare_soft_reboot(decision))
-    return Outcome(lines=lines, reboot=decision.reboot)
-
-
-def _prepare_soft_reboot(decision: Decision) -> tuple[str, ...]:
-    state = deployments.boot_state(open_sysroot())
-    rolls_back = isinstance(decision.action, Reorder)
-    target = state.deployments[0] if rolls_back else state.staged
-    name = "Rollback" if rolls_back else "Staged"
-    if target is not None and target.soft_reboot_capable:
-        staging.prepare_soft_reboot(target)
-        return (f"{name} deployment is soft-reboot capable, preparing for soft-reboot...",)
-    if decision.soft_reboot is SoftReboot.REQUIRED:
-        raise DeploymentError(
-            f"Soft reboot was required but {name.lower()} deployment is not soft-reboot capable",
-            hint="it takes effect at the next ordinary reboot",
-        )
-    return ()
+    return Outcome(lines=(*lines, *soft_reboot.prepare(decision)), reboot=decision.reboot)
 
 
 def reboot_now() -> None:

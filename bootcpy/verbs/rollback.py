@@ -4,7 +4,8 @@ from bootcpy.model.boot_state import Deployment
 from bootcpy.model.progress import Progress
 from bootcpy.model.update import Decision, Reorder, SoftReboot, decide_rollback
 from bootcpy.system import notice, systemd
-from bootcpy.verbs.change import Outcome, System, carry_out, changing, require_soft_reboot
+from bootcpy.verbs.change import Outcome, System, carry_out, changing
+from bootcpy.verbs.soft_reboot import require_possible
 
 
 def rollback(
@@ -16,7 +17,7 @@ def rollback(
         DeploymentError: there is no rollback, or the system cannot be changed.
     """
     with changing(progress) as system:
-        require_soft_reboot(system, soft_reboot)
+        require_possible(system.sysroot, soft_reboot)
         return reorder(system, decide_rollback(system.state, apply=apply, soft_reboot=soft_reboot))
 
 

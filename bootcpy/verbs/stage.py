@@ -24,6 +24,7 @@ from bootcpy.system import environment, notice, systemd
 from bootcpy.system.skopeo import OpenedImage
 from bootcpy.verbs.boot_check import note_staged
 from bootcpy.verbs.change import REPO, Outcome, System, boot_space, finish
+from bootcpy.verbs.soft_reboot import require_no_obstacle
 
 # progress-v0: three steps are counted, four are named, and the last event names cleanup twice.
 _STEPS = (
@@ -54,6 +55,7 @@ def stage_commit(
         DeploymentError: changes in /etc cannot be merged into the image's.
         ConfigurationError: a kargs.d file is malformed.
         NoSpaceError: there is no room in /boot or for the deployment.
+        DeploymentError: a soft reboot was required and is not possible.
     """
     steps = _Steps(system.progress, record.manifest_digest)
     tree = CommitTree(REPO, commit)
@@ -62,6 +64,7 @@ def stage_commit(
     for note in (*require_mergeable_etc(system.sysroot, commit), *_left_behind(system, tree)):
         system.progress.note(note)
     kargs = _kargs(system, tree)
+    require_no_obstacle(system.sysroot, decision, tree, kargs.kargs)
     steps.done("merging")
     with system.progress.step("Deploying"):
         staging.stage(system.sysroot, commit, origin=stage.image, kargs=kargs, locked=stage.locked)

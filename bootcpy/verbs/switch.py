@@ -19,9 +19,9 @@ from bootcpy.verbs.change import (
     changing,
     pull,
     record_of,
-    require_soft_reboot,
     with_image,
 )
+from bootcpy.verbs.soft_reboot import require_possible
 from bootcpy.verbs.stage import require_bootable_here, stage_commit
 
 
@@ -44,7 +44,7 @@ def switch(
         NoSpaceError: there is no room; nothing is staged.
     """
     with changing(progress) as system:
-        require_soft_reboot(system, soft_reboot)
+        require_possible(system.sysroot, soft_reboot)
         decision = decide_switch(system.state, target, apply=apply, soft_reboot=soft_reboot)
         if not isinstance(decision.action, Stage):
             return carry_out(system, decision)

@@ -30,9 +30,9 @@ from bootcpy.verbs.change import (
     note_update,
     pull,
     record_of,
-    require_soft_reboot,
     with_image,
 )
+from bootcpy.verbs.soft_reboot import require_possible
 from bootcpy.verbs.stage import require_bootable_here, stage_commit
 
 
@@ -47,7 +47,7 @@ def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:
     """
     check_options(options)
     with changing(progress) as system:
-        require_soft_reboot(system, options.soft_reboot)
+        require_possible(system.sysroot, options.soft_reboot)
         if options.from_downloaded:
             return _from_downloaded(system, options)
         image = tracked_image(system.state, options.tag)

@@ -34,7 +34,7 @@ _FINALIZE = """\
 mount --bind /usr /usr && mount -o remount,bind,ro /usr && exec ostree admin finalize-staged
 """
 # A process namespace: libostree looks at what process 1 has mounted, and it must be ours.
-_OWN_PROCESSES = ("unshare", "--pid", "--fork", "--mount-proc")
+OWN_PROCESSES = ("unshare", "--pid", "--fork", "--mount-proc")
 _KERNEL = "usr/lib/modules/6.12.0-test"
 _TREE = {
     f"{_KERNEL}/vmlinuz": "kernel",
@@ -114,7 +114,7 @@ class BootedHost:
     def finalize(self) -> int:
         """Do what ostree-finalize-staged.service does at shutdown, and return its status."""
         return subprocess.run(
-            self.command(*_OWN_PROCESSES, "sh", "-c", _FINALIZE),
+            self.command(*OWN_PROCESSES, "sh", "-c", _FINALIZE),
             env=self.environment(),
             check=False,
         ).returncode
@@ -149,7 +149,7 @@ class BootedHost:
     def admin(self, *words: str) -> None:
         """Run `ostree admin` on the host."""
         subprocess.run(
-            self.command(*_OWN_PROCESSES, "ostree", "admin", *words),
+            self.command(*OWN_PROCESSES, "ostree", "admin", *words),
             env=self.environment(),
             check=True,
         )

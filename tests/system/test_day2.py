@@ -622,18 +622,6 @@ def test_upgrade_refuses_a_missing_image(host: BootedHost, layout: Path) -> None
     assert str(layout) in _refused(host, "upgrade")
 
 
-def test_upgrade_requires_a_soft_reboot_only_where_there_is_one(
-    host: BootedHost, layout: Path
-) -> None:
-    write_image(layout, version="2")
-    finished = host.bootc("upgrade", "--soft-reboot", "required")
-    if finished.returncode == 1:
-        assert "a soft reboot needs libostree 2025.3 or newer" in finished.stderr
-        assert _digests(host)["staged"] is None
-        _bootc(host, "upgrade", "--soft-reboot", "auto")
-        assert _digests(host)["staged"] is not None
-
-
 def test_upgrade_refuses_what_rpm_ostree_layered_on(host: BootedHost) -> None:
     origin = next((host.root / "ostree/deploy/default/deploy").glob("*.origin"))
     with origin.open("a", encoding="utf-8") as file:

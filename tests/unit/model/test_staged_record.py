@@ -47,6 +47,20 @@ _POWER = "the system did not shut down in order, as when the power fails"
             _RECORD, _order(_NEW, _OLD, booted=_NEW), None, Arrival(fate=Fate.ARRIVED), id="arrived"
         ),
         pytest.param(
+            replace(_RECORD, boot_id="boot 2"),
+            _order(_NEW, _OLD, booted=_NEW),
+            None,
+            Arrival(fate=Fate.ARRIVED),
+            id="arrived by a soft reboot",
+        ),
+        pytest.param(
+            replace(_RECORD, boot_id="boot 2"),
+            _order(_OTHER, _OLD, booted=_OTHER),
+            None,
+            Arrival(fate=Fate.SET_ASIDE),
+            id="a soft reboot has entered something else",
+        ),
+        pytest.param(
             _RECORD, _order(_OLD, booted=_OLD), None, _lost(_WHEN, _POWER), id="power failure"
         ),
         pytest.param(

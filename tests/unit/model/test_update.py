@@ -79,7 +79,7 @@ _APPLIED = "Staged deployment will now be applied on reboot"
         pytest.param(
             _PLAIN,
             DIGEST_2,
-            UpgradeOptions(download_only=True),
+            UpgradeOptions(download_only=True, soft_reboot=SoftReboot.AUTO),
             Decision(action=Stage(_IMAGE, locked=True)),
             id="an update to hold back",
         ),
@@ -100,7 +100,7 @@ _APPLIED = "Staged deployment will now be applied on reboot"
         pytest.param(
             _WITH_STAGED,
             DIGEST_2,
-            UpgradeOptions(download_only=True),
+            UpgradeOptions(download_only=True, soft_reboot=SoftReboot.AUTO),
             Decision(
                 action=SetLock(locked=True),
                 messages=("Image downloaded, but will not be applied on reboot",),
@@ -110,7 +110,7 @@ _APPLIED = "Staged deployment will now be applied on reboot"
         pytest.param(
             _WITH_HELD,
             DIGEST_2,
-            UpgradeOptions(download_only=True),
+            UpgradeOptions(download_only=True, soft_reboot=SoftReboot.AUTO),
             Decision(
                 action=Keep(), messages=("Image downloaded, but will not be applied on reboot",)
             ),
@@ -490,6 +490,11 @@ def test_decide_edit_refuses(before: BootState, change: dict[str, object], messa
             UpgradeOptions(download_only=True, from_downloaded=True),
             "--download-only",
             "--from-downloaded",
+        ),
+        (
+            UpgradeOptions(download_only=True, soft_reboot=SoftReboot.REQUIRED),
+            "--download-only",
+            "--soft-reboot=required",
         ),
     ],
 )

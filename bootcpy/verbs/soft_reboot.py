@@ -1,0 +1,102 @@
+"""What `--soft-reboot` of upgrade, switch and rollback does, and when it refuses."""
+
+from collections.abc import Sequence
+
+from bootcpy.errors import BootcpyError, DeploymentError
+from bootcpy.model.boot_state import Deployment
+from bootcpy.model.bootable import requires_composefs
+from bootcpy.model.soft_reboot import KernelState, find_obstacle
+from bootcpy.model.update import Decision, Reorder, SoftReboot
+from bootcpy.ostree import deployments, soft_reboot, staging
+from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.booted import open_sysroot
+from bootcpy.ostree.commit_tree import CommitTree, boot_checksum, boot_facts_of
+
+_OTHERWISE = "use --soft-reboot=auto, or leave it out"
+
+
+def require_possible(sysroot: OSTree.Sysroot, wanted: SoftReboot | None) -> None:
+    """Refuse `--soft-reboot=required` where the running system can do none at all.
+
+    Raises:
+        DeploymentError: saying what it lacks.
+    """
+    lack = soft_reboot.find_lack(sysroot) if wanted is SoftReboot.REQUIRED else None
+    if lack is not None:
+        raise DeploymentError(lack, hint=_OTHERWISE)
+
+
+def require_target(decision: Decision, staged: Deployment | None) -> None:
+    """Refuse a decision that requires a soft reboot into what no soft reboot can enter.
+
+    For decisions about deployments that are there; nothing may have been changed yet.
+
+    Raises:
+        DeploymentError: before anything is changed.
+    """
+    if decision.soft_reboot is SoftReboot.REQUIRED:
+        target = decision.action.order[0] if isinstance(decision.action, Reorder) else staged
+        if target is None or not target.soft_reboot_capable:
+            raise _incapable(decision, hint=_OTHERWISE)
+
+
+def require_no_obstacle(
+    sysroot: OSTree.Sysroot, decision: Decision, tree: CommitTree, kargs: Sequence[str]
+) -> None:
+    """Refuse to stage `tree` with `kargs` where a soft reboot is required and cannot enter it.
+
+    Raises:
+        DeploymentError: saying what is in the way.
+    """
+    if decision.soft_reboot is not SoftReboot.REQUIRED:
+        return
+    booted = sysroot.require_booted_deployment()
+    target = KernelState(
+        boot_files=boot_checksum(tree),
+        kargs=kargs,
+        composefs=requires_composefs(boot_facts_of(tree).prepare_root_conf or ""),
+    )
+    current = KernelState(
+        boot_files=booted.get_bootcsum(), kargs=staging.current_kargs(booted), composefs=True
+    )
+    obstacle = find_obstacle(current, target)
+    if obstacle is not None:
+        raise _incapable(decision, obstacle, hint=f"nothing is staged; {_OTHERWISE}")
+
+
+def prepare(decision: Decision) -> tuple[str, ...]:
+    """Have the next reboot be a soft one, if the decision asks for it; return what to print.
+
+    Raises:
+        DeploymentError: it was required and is not possible.
+        BootcpyError: it was required, and preparing it fails.
+    """
+    if decision.soft_reboot is None:
+        return ()
+    sysroot = open_sysroot()
+    state = deployments.boot_state(sysroot)
+    target = state.deployments[0] if isinstance(decision.action, Reorder) else state.staged
+    if target is None or not target.soft_reboot_capable:
+        if decision.soft_reboot is SoftReboot.REQUIRED:
+            raise _incapable(decision, hint="it takes effect at the next ordinary reboot")
+        return ()
+    try:
+        soft_reboot.prepare(sysroot, staging.find(sysroot, target))
+    except BootcpyError as e:
+        if decision.soft_reboot is SoftReboot.REQUIRED:
+            raise
+        return (f"{e.message}; the next reboot is an ordinary one",)
+    return (f"{_name(decision)} deployment is soft-reboot capable, preparing for soft-reboot...",)
+
+
+def _incapable(decision: Decision, why: str | None = None, *, hint: str) -> DeploymentError:
+    reason = "" if why is None else f": {why}"
+    return DeploymentError(
+        f"Soft reboot was required but {_name(decision).lower()} deployment is not "
+        f"soft-reboot capable{reason}",
+        hint=hint,
+    )
+
+
+def _name(decision: Decision) -> str:
+    return "Rollback" if isinstance(decision.action, Reorder) else "Staged"
