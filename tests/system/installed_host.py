@@ -12,22 +12,26 @@ from tests.system.booted_host import BootedHost
 
 
 @contextmanager
-def installed(directory: Path, layout: Path, *, kargs: Sequence[str]) -> Generator[BootedHost]:
-    """Yield a host that runs the image in `layout`, and follows it; its root is in `directory`."""
+def installed(
+    directory: Path,
+    layout: Path,
+    *,
+    kargs: Sequence[str],
+    origin: SignedImageReference | None = None,
+) -> Generator[BootedHost]:
+    """Yield a host that runs the image in `layout`; its root is in `directory`.
+
+    It follows that layout, or `origin` if there is one.
+    """
     host = BootedHost.make(directory)
     host.fake_program("systemctl")
     reference = ImageReference.parse(f"oci:{layout}")
+    origin = origin or SignedImageReference(reference)
     with skopeo.opened(reference) as image:
         commit = importer.pull(
-            host.root / "ostree/repo", image, record_as=reference, progress=Silent()
+            host.root / "ostree/repo", image, record_as=origin.image, progress=Silent()
         )
-    sysroot.deploy(
-        host.root,
-        commit,
-        stateroot="default",
-        origin=SignedImageReference(reference),
-        kargs=kargs,
-    )
+    sysroot.deploy(host.root, commit, stateroot="default", origin=origin, kargs=kargs)
     host.boot()
     yield host
     host.release()

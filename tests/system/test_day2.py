@@ -562,45 +562,6 @@ def test_upgrade_foresees_what_the_merge_of_etc_will_do(
     assert finished.returncode == 0, finished.stderr
 
 
-@pytest.fixture
-def small_boot(host: BootedHost, layout: Path) -> Iterator[Path]:
-    """A /boot of its own with 1 MiB, of which the kernel that runs takes most."""
-    write_image(layout, [BASE, {f"{KERNEL}/vmlinuz": os.urandom(600_000)}], version="2")
-    _bootc(host, "upgrade")
-    host.reboot()
-    boot = host.root / "boot"
-    moved = boot.rename(host.root / "boot-before")
-    boot.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", boot], check=True)
-    subprocess.run(["cp", "-a", f"{moved}/.", boot], check=True)
-    shutil.rmtree(moved)
-    yield boot
-    subprocess.run(["umount", boot], check=True)
-
-
-@pytest.mark.usefixtures("small_boot")
-def test_upgrade_refuses_a_kernel_that_does_not_fit(host: BootedHost, layout: Path) -> None:
-    write_image(layout, [BASE, {f"{KERNEL}/vmlinuz": os.urandom(900_000)}], version="3")
-    message = _refused(host, "upgrade")
-    assert message.startswith("Insufficient free space for the kernel in /boot (available: ")
-    assert message.endswith("required: 879.2 KiB)")
-    assert _digests(host)["staged"] is None
-
-
-def test_upgrade_keeping_the_kernel_needs_no_room(
-    host: BootedHost, layout: Path, small_boot: Path
-) -> None:
-    kernels = [path.read_bytes() for path in small_boot.glob("ostree/*/vmlinuz-*")]
-    kernel = max(kernels, key=len)
-    (small_boot / "filler").write_bytes(b"x" * 300_000)
-    third = write_image(
-        layout, [BASE, {f"{KERNEL}/vmlinuz": kernel}, {"usr/new": "x"}], version="3"
-    )
-    _bootc(host, "upgrade")
-    host.reboot()
-    assert _digests(host)["booted"] == third
-
-
 def test_upgrade_names_what_the_merge_of_etc_leaves_behind(host: BootedHost, layout: Path) -> None:
     etc = next((host.root / "ostree/deploy/default/deploy").glob("*.0")) / "etc"
     (etc / "kept").touch()
