@@ -1,4 +1,4 @@
-"""Progress on a terminal: a line per step with its duration, and a bar for transfers.
+"""Progress on a terminal: a line per step with its duration, and bars for transfers.
 
 The display is refreshed from the calls that report progress. rich's own refreshing is
 a thread, and this program forks; see bootcpy.system.run.
@@ -12,31 +12,52 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
-    TransferSpeedColumn,
+    TimeRemainingColumn,
 )
 from rich.progress import Progress as Display
+from rich.table import Column
 from rich.text import Text
 
 from bootcpy.cli.progress import is_complete
 from bootcpy.model.progress import BytesProgress, StepsProgress
+from bootcpy.model.size import format_size
 
 _REFRESH_INTERVAL_S = 0.1
 _WORTH_A_DURATION_S = 0.1
+_SHORT_DIGEST = slice(len("sha256:"), len("sha256:") + 12)  # as podman shortens them
+_TOTAL = ""
+
+
+class _Rate(ProgressColumn):
+    """Bytes per second, in the units of the column beside it."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, which takes two reports to know."""
+        return Text("" if task.speed is None else f"{format_size(int(task.speed))}/s")
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time that the rest will take."""
+
+    def render(self, task: Task) -> Text:
+        """Return it with the word that tells it from a duration."""
+        return super().render(task).append(" left")
 
 
 @contextmanager
 def opened(console: Console | None = None) -> Generator["Terminal"]:
     """Return a sink that draws on stderr; the terminal is plain again afterwards."""
+    whole = Column(no_wrap=True)  # two lines for each bar would be worse than an ellipsis
     display = Display(
-        TextColumn("  {task.description}"),
-        BarColumn(bar_width=24),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TextColumn("{task.fields[layers]}"),
-        TimeElapsedColumn(),
+        TextColumn("  {task.description}", table_column=whole),
+        BarColumn(bar_width=16),
+        DownloadColumn(binary_units=True, table_column=whole),
+        _Rate(table_column=whole),
+        _TimeLeft(compact=True, table_column=whole),
         console=console or Console(stderr=True, highlight=False),
         auto_refresh=False,
         transient=True,
@@ -50,7 +71,7 @@ class Terminal:
 
     def __init__(self, display: Display) -> None:
         self._display = display
-        self._transfers: dict[str, TaskID] = {}
+        self._transfers: dict[str, dict[str, TaskID]] = {}
         self._next_refresh = 0.0
         self._depth = 0
 
@@ -77,26 +98,40 @@ class Terminal:
         self._print(" ", "", text)
 
     def transferred(self, event: BytesProgress) -> None:
-        """Move the transfer's bar; take it away when the transfer is complete."""
+        """Move the bars: one for all, one for each layer under way; take them away at the end."""
         if is_complete(event):
-            task = self._transfers.pop(event.id, None)
-            if task is not None:
+            for task in self._transfers.pop(event.id, {}).values():
                 self._display.remove_task(task)
-                self._display.refresh()
-            return
-        layers = f"layer {min(event.steps + 1, event.steps_total)}/{event.steps_total}"
-        if event.id not in self._transfers:
-            self._transfers[event.id] = self._display.add_task(event.description, layers=layers)
-        self._display.update(
-            self._transfers[event.id],
-            total=event.bytes_total,
-            completed=event.bytes,
-            layers=layers,
-        )
-        now = time.monotonic()
-        if now >= self._next_refresh:
-            self._next_refresh = now + _REFRESH_INTERVAL_S
             self._display.refresh()
+            return
+        now = time.monotonic()
+        if event.id not in self._transfers:
+            self.note(event.description)
+        elif now < self._next_refresh:
+            return
+        self._next_refresh = now + _REFRESH_INTERVAL_S
+        self._draw(event)
+        self._display.refresh()
+
+    def _draw(self, event: BytesProgress) -> None:
+        bars = self._transfers.setdefault(event.id, {})
+        text = f"{event.steps} of {event.steps_total} layers"
+        self._move(bars, _TOTAL, text, event.bytes, event.bytes_total)
+        # A single layer is the whole.
+        layers = event.subtasks if event.steps_total > 1 else ()
+        running = {each.id: each for each in layers if 0 < each.bytes < each.bytes_total}
+        for ended in bars.keys() - running.keys() - {_TOTAL}:
+            self._display.remove_task(bars.pop(ended))
+        for each in running.values():
+            text = f"{each.subtask} {each.id[_SHORT_DIGEST]}"
+            self._move(bars, each.id, text, each.bytes, each.bytes_total)
+
+    def _move(
+        self, bars: dict[str, TaskID], key: str, text: str, done_bytes: int, total_bytes: int
+    ) -> None:
+        if key not in bars:
+            bars[key] = self._display.add_task(text, total=total_bytes)
+        self._display.update(bars[key], description=text, completed=done_bytes)
 
     def stepped(self, event: StepsProgress) -> None:
         """Draw nothing: the steps of a task are told by `step` and `note`."""

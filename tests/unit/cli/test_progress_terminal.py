@@ -1,4 +1,5 @@
 import io
+import re
 import threading
 
 import pytest
@@ -6,6 +7,7 @@ from rich.console import Console
 
 from bootcpy.cli import progress_terminal
 from bootcpy.errors import BootcpyError
+from bootcpy.model.progress import BytesProgress, LayerBytes
 from tests.unit.cli.test_progress import STAGING, transfer
 
 
@@ -30,8 +32,79 @@ def test_the_terminal_shows_steps_and_a_bar_without_a_thread() -> None:
     assert "→ Importing the image" in text
     assert "    two layers" in text
     assert "1.0/4.0 KiB" in text
-    assert "layer 1/2" in text
+    assert "0 of 2 layers" in text
     assert "\x1b[?25h" in text  # the cursor is back
+
+
+_FIRST, _SECOND = (f"sha256:{digit * 64}" for digit in "12")
+
+
+def _of_two(first: int, second: int) -> BytesProgress:
+    layers = tuple(
+        LayerBytes(
+            subtask="layer",
+            description="",
+            id=name,
+            bytes_cached=0,
+            bytes=count << 20,
+            bytes_total=100 << 20,
+        )
+        for name, count in ((_FIRST, first), (_SECOND, second))
+    )
+    return BytesProgress(
+        task="pulling",
+        description="Pulling Image: x",
+        id="sha256:0",
+        bytes_cached=0,
+        bytes=first + second << 20,
+        bytes_total=200 << 20,
+        steps_cached=0,
+        steps=int(first == 100) + int(second == 100),
+        steps_total=2,
+        subtasks=layers,
+    )
+
+
+def test_the_terminal_shows_total_layers_rate_and_time_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: seconds[0])
+    console = Console(
+        file=io.StringIO(),
+        force_terminal=True,
+        width=80,
+        color_system=None,
+        get_time=lambda: seconds[0],
+    )
+    screens: list[list[str]] = []
+    with progress_terminal.opened(console) as sink:
+        for event in (_of_two(1, 0), _of_two(50, 10), _of_two(100, 20)):
+            seconds[0] += 10
+            console.file = io.StringIO()
+            sink.transferred(event)
+            screens.append(_lines(drawn(console)))
+    assert screens[0][0] == "Pulling Image: x"
+    assert screens[0][-2:] == [
+        "0 of 2 layers 1.0/200.0 MiB --:-- left",
+        "layer 111111111111 1.0/100.0 MiB --:-- left",
+    ]
+    assert screens[1][-3:] == [
+        "0 of 2 layers 60.0/200.0 MiB 5.9 MiB/s 00:24 left",
+        "layer 111111111111 50.0/100.0 MiB 4.9 MiB/s 00:11 left",
+        "layer 222222222222 10.0/100.0 MiB --:-- left",
+    ]
+    assert screens[2][-2:] == [
+        "1 of 2 layers 120.0/200.0 MiB 5.9 MiB/s 00:14 left",
+        "layer 222222222222 20.0/100.0 MiB 1 MiB/s 01:20 left",
+    ]
+
+
+def _lines(text: str) -> list[str]:
+    """Return what was drawn without the bars and the moves of the cursor."""
+    lines = (line.split() for line in re.split(r"\x1b\[[0-9;?]*[A-Za-z]|\n|\r", text))
+    words = ([word for word in line if set(word) - set("━╸╺")] for line in lines)
+    return [" ".join(line) for line in words if line]
 
 
 def test_the_terminal_marks_a_failed_step() -> None:
