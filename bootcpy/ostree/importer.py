@@ -15,7 +15,7 @@ from bootcpy.errors import ImageContentError, NoSpaceError
 from bootcpy.model.image import ImageReference, Insecure, OstreeRemote, Signature, escape_ref
 from bootcpy.model.install import unpacked_size
 from bootcpy.model.layer_units import total_cost
-from bootcpy.model.oci import ImageConfig, Layer, LayerPlan, Manifest, classify_layers
+from bootcpy.model.oci import Descriptor, ImageConfig, Layer, LayerPlan, Manifest, classify_layers
 from bootcpy.model.progress import Progress
 from bootcpy.model.room import Download, ran_out, require_repo_room
 from bootcpy.model.size import format_size
@@ -124,19 +124,24 @@ def _adopt_by_diff_id(repo: OSTree.Repo, layers: Sequence[Layer]) -> None:
         return
     known: dict[str, str] = {}
     for merged in list_refs(repo, IMAGE_REFS).values():
-        metadata = commit_metadata(repo, merged)
-        try:
-            manifest = Manifest.parse(str(metadata[KEY_MANIFEST]))
-            config = ImageConfig.parse(str(metadata[KEY_CONFIG]))
-        except (KeyError, ImageContentError):
-            continue  # written by a program that records less
-        for blob, diff_id in zip(manifest.layers, config.diff_ids, strict=False):
+        for blob, diff_id in _recorded_layers(repo, merged):
             known.setdefault(diff_id, blob.digest)
     for layer in lacking:
         other = known.get(layer.diff_id)
         commit = resolve(repo, blob_ref(other)) if other else None
         if commit is not None:
             set_ref(repo, blob_ref(layer.blob.digest), commit)
+
+
+def _recorded_layers(repo: OSTree.Repo, merged: str) -> list[tuple[Descriptor, str]]:
+    """Return the layers of an image's commit with their diff_ids, none if it does not tell."""
+    metadata = commit_metadata(repo, merged)
+    try:
+        manifest = Manifest.parse(str(metadata[KEY_MANIFEST]))
+        config = ImageConfig.parse(str(metadata[KEY_CONFIG]))
+    except (KeyError, ImageContentError):
+        return []  # written by a program that records less
+    return list(zip(manifest.layers, config.diff_ids, strict=False))
 
 
 def _find_missing(repo: OSTree.Repo, image: OpenedImage, plan: LayerPlan) -> Missing:
@@ -160,14 +165,13 @@ def _download(
 ) -> Download:
     """Return how large what is missing is, beside what it replaces of the version that is here."""
     commit = resolve(repo, image_ref(record_as))
-    text = None if commit is None else commit_metadata(repo, commit).get(KEY_MANIFEST)
-    before = () if text is None else Manifest.parse(str(text)).layers
-    kept = {blob.digest for blob in image.manifest.layers}
+    before = [] if commit is None else _recorded_layers(repo, commit)
+    kept = set(image.config.diff_ids)
     return Download(
         name=record_as.name,
         size_bytes=missing.size_bytes,
         unpacked_bytes=unpacked_size(wanted.blob for wanted in missing.layers),
-        replaced_bytes=sum(blob.size_bytes for blob in before if blob.digest not in kept),
+        replaced_bytes=sum(blob.size_bytes for blob, diff_id in before if diff_id not in kept),
     )
 
 

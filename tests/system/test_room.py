@@ -107,6 +107,22 @@ def test_what_cannot_fit_is_refused_before_the_first_layer(
     assert host.status()["status"]["booted"]["image"]["imageDigest"] == second
 
 
+def test_a_rebuilt_layer_needs_no_room_for_files_that_are_here(
+    host: BootedHost, registry: FaultyRegistry, environment: dict[str, str]
+) -> None:
+    # Before 2026.3, libostree counts these files too when it watches over a reserve.
+    host.ostree("config", "set", "core.min-free-space-percent", "0")
+    files: Files = {f"usr/{number}": os.urandom(_MIB) for number in range(8)}
+    write_image(registry.layout, [_RUNNING, files], version="2")
+    assert host.bootc("upgrade", environment=environment).returncode == 0
+    third = write_image(registry.layout, [_RUNNING, {**files, "usr/new": "x"}], version="3")
+    _fill(host.root, but_bytes=6 * _MIB)
+    finished = host.bootc("upgrade", environment=environment)
+    assert finished.returncode == 0, finished.stderr
+    assert "it may not fit: 8 MiB to download, about 24 MiB unpacked; " in finished.stderr
+    assert _staged(host) == third
+
+
 @pytest.mark.parametrize(
     ("reserve", "cause"), [("3", "min-free-space-percent"), ("0", "No space left on device")]
 )
