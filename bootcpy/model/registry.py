@@ -6,6 +6,7 @@ from pathlib import Path
 from bootcpy.model.image import ImageReference, Transport
 from bootcpy.paths import ROOT_AUTH_FILES
 
+_AUTH_FILE = ROOT_AUTH_FILES[1]  # the one that an administrator writes
 _TRANSIENT = re.compile(
     r"connection reset|connection refused|i/o timeout|timeout awaiting|TLS handshake timeout|"
     r"unexpected EOF|no route to host|network is unreachable|temporary failure|"
@@ -13,6 +14,23 @@ _TRANSIENT = re.compile(
     re.IGNORECASE,
 )
 # (pattern in skopeo's words, what it means, what to do); the first match counts.
+_CONFIGURATION_MEANINGS = (
+    (
+        r"getting username and password",
+        "the credentials for {registry} cannot be read: {cause}",
+        "correct {auth_file}; podman login --authfile writes such files",
+    ),
+    (
+        r"invalid policy in|open (\S*/policy\.json|{policy_pattern}): ",
+        "the policy for images cannot be read: {cause}",
+        "write it as containers-policy.json(5) says",
+    ),
+    (
+        r"registries configuration|registries\.conf",
+        "the configuration of registries cannot be read: {cause}",
+        "correct it as containers-registries.conf(5) says",
+    ),
+)
 _FILE_MEANINGS = (
     (
         r"no space left on device",
@@ -40,7 +58,7 @@ _MEANINGS = (
     (
         r"unauthorized|authentication required|denied:|is denied|\b401\b|\b403\b",
         "{registry} refuses access to {image}: {cause} ({credentials})",
-        "put the credentials (as podman login --authfile writes them) into /etc/ostree/auth.json",
+        "put the credentials (as podman login --authfile writes them) into {auth_file}",
     ),
     (
         r"invalid reference format|invalid image",
@@ -76,6 +94,16 @@ _MEANINGS = (
             "add its certificate below /etc/containers/certs.d, "
             "or declare it insecure in /etc/containers/registries.conf.d"
         ),
+    ),
+    (
+        r"status: 5\d\d|StatusCode: (429|5\d\d)|too ?many ?requests",
+        "{registry} cannot serve {image} now: {cause}",
+        "try again later",
+    ),
+    (
+        r"pinging container registry",
+        "{registry} does not answer as a registry does: {cause}",
+        "check the registry's name",
     ),
     (
         r"unexpected EOF|invalid tar|tar header|unexpected end of JSON|invalid character",
@@ -114,18 +142,20 @@ def explain_open_failure(
     else:
         credentials = f"no credentials: none of {', '.join(map(str, ROOT_AUTH_FILES))} exists"
     shown = " ".join(cause.split())
-    is_file = reference.transport.is_file
-    for pattern, meaning, hint in (*_FILE_MEANINGS, *_MEANINGS) if is_file else _MEANINGS:
-        if re.search(pattern, cause, re.IGNORECASE):
-            message = meaning.format(
-                image=reference,
-                registry=registry_host(reference),
-                policy=policy_file or "policy.json",
-                requirement=requirement or "something else",
-                credentials=credentials,
-                cause=shown,
-            )
-            return message, hint
+    meanings = _FILE_MEANINGS if reference.transport.is_file else ()
+    words = {
+        "image": reference,
+        "registry": registry_host(reference),
+        "policy": policy_file or "policy.json",
+        "requirement": requirement or "something else",
+        "credentials": credentials,
+        "auth_file": auth_file or _AUTH_FILE,
+        "cause": shown,
+    }
+    named = re.escape(str(policy_file))
+    for pattern, meaning, hint in (*_CONFIGURATION_MEANINGS, *meanings, *_MEANINGS):
+        if re.search(pattern.replace("{policy_pattern}", named), cause, re.IGNORECASE):
+            return meaning.format(**words), hint.format(**words)
     return f"cannot open {reference}: {shown}", f"see what `skopeo inspect {reference}` says"
 
 

@@ -295,7 +295,9 @@ def require_policy(reference: ImageReference) -> None:
     try:
         accepts_anything = refuses_nothing(path.read_text())
     except ValueError as e:
-        raise ImageUnavailableError(f"{path} is not valid JSON: {e}") from e
+        raise ImageUnavailableError(
+            f"{path} is not valid JSON: {e}", hint="write it as containers-policy.json(5) says"
+        ) from e
     if accepts_anything:
         raise ImageUnavailableError(
             f"{path} specifies a default of `insecureAcceptAnything`; refusing usage",

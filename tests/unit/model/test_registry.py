@@ -108,6 +108,48 @@ PING = 'pinging container registry quay.io: Get "https://quay.io/v2/"'
             "docker://quay.io/example/os:1 does not follow the grammar",
             "check the name",
         ),
+        (
+            REGISTRY,
+            f"{PING}: received unexpected HTTP status: 503 Service Unavailable",
+            "registry quay.io cannot serve docker://quay.io/example/os:1 now",
+            "try again later",
+        ),
+        (
+            REGISTRY,
+            f'{PING}: StatusCode: 429, "slow down"',
+            "registry quay.io cannot serve docker://quay.io/example/os:1 now",
+            "try again later",
+        ),
+        (
+            REGISTRY,
+            f'{PING}: StatusCode: 404, "<html>"',
+            "registry quay.io does not answer as a registry does",
+            "check the registry's name",
+        ),
+        (
+            REGISTRY,
+            'getting username and password: reading JSON file "/x.json": unexpected end of JSON',
+            "the credentials for registry quay.io cannot be read",
+            "correct /etc/ostree/auth.json",
+        ),
+        (
+            REGISTRY,
+            'invalid policy in "/etc/containers/policy.json": unexpected end of JSON input',
+            "the policy for images cannot be read",
+            "containers-policy.json(5)",
+        ),
+        (
+            ARCHIVE,
+            "open /etc/containers/policy.json: no such file or directory",
+            "the policy for images cannot be read",
+            "containers-policy.json(5)",
+        ),
+        (
+            REGISTRY,
+            'loading registries configuration: loading drop-in registries configuration "/x.conf"',
+            "the configuration of registries cannot be read",
+            "containers-registries.conf(5)",
+        ),
         (ARCHIVE, 'no descriptor found for reference "x"', "there is no image", "check the name"),
         (
             ARCHIVE,
@@ -188,19 +230,38 @@ def test_explain_open_failure(
 
 
 @pytest.mark.parametrize(
-    ("auth_file", "told"),
+    ("auth_file", "told", "advice"),
     [
-        (Path("/etc/ostree/auth.json"), "credentials from /etc/ostree/auth.json"),
-        (None, "no credentials: none of /run/ostree/auth.json, /etc/ostree/auth.json"),
+        (
+            Path("/run/ostree/auth.json"),
+            "credentials from /run/ostree/auth.json",
+            "into /run/ostree/auth.json",
+        ),
+        (
+            None,
+            "no credentials: none of /run/ostree/auth.json, /etc/ostree/auth.json",
+            "into /etc/ostree/auth.json",
+        ),
     ],
 )
 def test_explain_open_failure_says_which_credentials_were_refused(
-    auth_file: Path | None, told: str
+    auth_file: Path | None, told: str, advice: str
 ) -> None:
-    message, _ = explain_open_failure(
+    message, hint = explain_open_failure(
         "unauthorized: x", REGISTRY, auth_file=auth_file, policy_file=None
     )
     assert told in message
+    assert hint.endswith(advice)
+
+
+def test_explain_open_failure_knows_the_policy_by_any_name() -> None:
+    message, _ = explain_open_failure(
+        "open /srv/my policy (1): no such file or directory",
+        REGISTRY,
+        auth_file=None,
+        policy_file=Path("/srv/my policy (1)"),
+    )
+    assert message.startswith("the policy for images cannot be read: open /srv/my policy (1)")
 
 
 @pytest.mark.parametrize(
