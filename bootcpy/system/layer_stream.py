@@ -8,7 +8,7 @@ once. It never holds more than a buffer of the layer in memory.
 import io
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Final, Self
@@ -25,7 +25,14 @@ from bootcpy.model.tar_filter import (
     parents,
     require_utf8,
 )
-from bootcpy.system.layer_tar import BUFFER_BYTES, ByteCounter, decompressed, members, opened_tar
+from bootcpy.system.layer_tar import (
+    BUFFER_BYTES,
+    ByteCounter,
+    corrupt,
+    decompressed,
+    members,
+    opened_tar,
+)
 
 _IMPLICIT_MODE: Final = 0o755
 # Where files wait that podman's storage turned into links into the image's repository.
@@ -164,18 +171,18 @@ class _Filter:
         self.summary.links.pop(path, None)  # the last member of a name counts
         self._files.add(hash(path))
         out = self._shards.of(path)
-        content = tar.extractfile(member) if member.isreg() else None
+        read = _content(member, tar)
         if member.issparse():
             member.type = tarfile.REGTYPE
         out.write(_header(member, f"./{path}"))
-        if content is None:
+        if read is None:
             return
         self.summary.size_bytes += member.size
         left = member.size
         while left:
-            chunk = content.read(min(left, BUFFER_BYTES))
+            chunk = read(min(left, BUFFER_BYTES))
             if not chunk:
-                raise ImageContentError("the layer is truncated")
+                raise corrupt("the layer is truncated")
             out.write(chunk)
             left -= len(chunk)
         out.write(bytes(-member.size % tarfile.BLOCKSIZE))
@@ -214,6 +221,16 @@ class _Filter:
                     self._link(member, mapped.path, stashed)
             return True
         return False
+
+
+def _content(member: tarfile.TarInfo, tar: tarfile.TarFile) -> Callable[[int], bytes] | None:
+    """Return what reads the member's bytes; None if it has none."""
+    if not member.isreg():
+        return None
+    # What follows the header is the file itself; tarfile's own reader would only copy it.
+    source = tar.extractfile(member) if member.issparse() else tar.fileobj
+    assert source is not None  # noqa: S101 - a regular file, of an archive that is open
+    return source.read
 
 
 def _two_kinds(path: str) -> ImageContentError:
