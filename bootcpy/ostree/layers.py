@@ -8,7 +8,6 @@ the parent. A layer's ref is written last, so that a ref always names a whole la
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from bootcpy import __version__
 from bootcpy.model.image import escape_ref
@@ -20,7 +19,7 @@ from bootcpy.ostree.objects import (
     write_commit,
     write_directory_metadata,
 )
-from bootcpy.ostree.repo import BLOB_REFS, explained, open_repo, transaction
+from bootcpy.ostree.repo import BLOB_REFS, explained
 from bootcpy.system.layer_stream import STASH, LayerSummary
 
 KEY_IMPORTER_VERSION = "ostree.importer.version"
@@ -48,18 +47,18 @@ class LayerTraits:
     whiteouts: bool = True
 
 
-def store_archive(repo_path: Path, tar_fd: int, *, fsync: bool) -> TreeRef:
+def store_archive(repo: OSTree.Repo, tar_fd: int) -> TreeRef:
     """Store the files of a filtered tar and return their tree; closes the descriptor.
 
+    `repo` is in a transaction; this may be a child that was forked since that began.
+
     Raises:
-        NoSpaceError, ImageContentError: see `explained`.
+        NoSpaceError, BootcpyError: see `explained`.
     """
-    repo = open_repo(repo_path)
-    repo.set_disable_fsync(not fsync)
     tree = OSTree.MutableTree.new()
     modifier = OSTree.RepoCommitModifier.new(OSTree.RepoCommitModifierFlags.NONE, None)
     try:
-        with explained("cannot store the layer"), transaction(repo):
+        with explained("cannot store the layer"):
             repo.write_archive_to_mtree_from_fd(tar_fd, tree, modifier, True, None)  # noqa: FBT003
             return write_tree(repo, tree)
     finally:
@@ -96,15 +95,17 @@ def unite_archives(
 
 
 def write_layer(repo: OSTree.Repo, root: Directory, traits: LayerTraits) -> str:
-    """Write the commit of a layer and return its checksum; no ref names it yet."""
+    """Write the commit of a layer and return its checksum; no ref names it yet.
+
+    `repo` is in a transaction.
+    """
     metadata = {
         KEY_IMPORTER_VERSION: GLib.Variant("s", IMPORTER_VERSION),
         KEY_WHITEOUTS: GLib.Variant("b", traits.whiteouts),
     }
     if traits.implicit is not None:
         metadata[KEY_IMPLICIT] = GLib.Variant("as", sorted(traits.implicit))
-    with explained("cannot store the layer"), transaction(repo):
-        return write_commit(repo, root.write(), metadata=metadata)
+    return write_commit(repo, root.write(), metadata=metadata)
 
 
 def read_traits(repo: OSTree.Repo, commit: str) -> LayerTraits:

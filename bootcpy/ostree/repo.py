@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bootcpy.errors import BootcpyError, NoSpaceError
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
+from bootcpy.system.durable import sync_filesystem
 
 BLOB_REFS = "ostree/container/blob"
 IMAGE_REFS = "ostree/container/image"
@@ -46,17 +47,40 @@ def explained(what: str) -> Generator[None]:
 
 @contextmanager
 def transaction(repo: OSTree.Repo) -> Generator[None]:
-    """Hold a transaction that is committed at the end, or aborted by an exception."""
+    """Hold a transaction that is committed at the end, or aborted by an exception.
+
+    Children that are forked within it, and end before it does, may write to `repo` too.
+    All that was written is durable when this returns, unless `repo` was told not to sync.
+    """
     with _one_at_a_time(repo):
         repo.prepare_transaction(None)
     try:
         yield
+        if not repo.get_disable_fsync():
+            sync_filesystem(repo.get_dfd())
         with _one_at_a_time(repo):
-            repo.commit_transaction(None)
+            _move_objects(repo)
     except BaseException:
         with _one_at_a_time(repo):
             repo.abort_transaction(None)
         raise
+
+
+def _move_objects(repo: OSTree.Repo) -> None:
+    """Commit the transaction, whose objects are on disk already, and make that durable.
+
+    libostree would sync each of up to 256 directories that it moves objects to; the file
+    system as a whole is done much sooner.
+    """
+    if repo.get_disable_fsync():
+        repo.commit_transaction(None)
+        return
+    repo.set_disable_fsync(True)
+    try:
+        repo.commit_transaction(None)
+    finally:
+        repo.set_disable_fsync(False)
+    sync_filesystem(repo.get_dfd())
 
 
 @contextmanager

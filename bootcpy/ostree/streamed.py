@@ -20,10 +20,10 @@ from bootcpy.ostree.layers import (
     unite_archives,
     write_layer,
 )
-from bootcpy.ostree.repo import explained, open_repo
+from bootcpy.ostree.repo import explained, open_repo, transaction
 from bootcpy.system.child import Child
 from bootcpy.system.layer_stream import LayerSummary, filter_layer
-from bootcpy.system.layer_tar import ByteCounter
+from bootcpy.system.layer_tar import ByteCounter, wide_pipe
 from bootcpy.system.skopeo import Blob, OpenedImage
 
 
@@ -32,22 +32,28 @@ class ReaderGoneError(BootcpyError):
 
 
 class _ArchiveJob(LayerJob):
-    """A layer that is filtered and stored."""
+    """A layer that is filtered and stored, in one transaction of all its processes."""
 
     def __init__(
         self, index: int, wanted: WantedLayer, blob: Blob, start: "_Start", stack: ExitStack
     ) -> None:
         super().__init__(index, wanted, blob)
-        pipes = [os.pipe() for _ in range(start.shards)]
+        # Children first, then the transaction: it must not end while they write.
+        self._stack = stack.enter_context(ExitStack())
+        self._repo = open_repo(start.repo_path)
+        self._repo.set_disable_fsync(not start.fsync)
+        with explained("cannot store the layer"):
+            self._stack.enter_context(transaction(self._repo))
+        pipes = [wide_pipe() for _ in range(start.shards)]
         writers = [write for _, write in pipes]
         self._stores: list[Child[TreeRef]] = []
         for read, _ in pipes:
             others = [other for other, _ in pipes if other != read]
-            store = Child(_store_work(start, read), close=[*writers, *others, blob.fd])
-            self._stores.append(stack.enter_context(store))
+            store = Child(_store_work(self._repo, read), close=[*writers, *others, blob.fd])
+            self._stores.append(self._stack.enter_context(store))
         for read, _ in pipes:
             os.close(read)
-        self._filter: Child[LayerSummary] = stack.enter_context(
+        self._filter: Child[LayerSummary] = self._stack.enter_context(
             Child(_filter_work(start, blob.fd, writers, self.counter))
         )
         for fd in (*writers, blob.fd):
@@ -58,32 +64,38 @@ class _ArchiveJob(LayerJob):
         return [*self._stores, self._filter]
 
     def require_success(self) -> None:
-        self.trees()
+        self._trees()
 
-    def trees(self) -> tuple[list[TreeRef], LayerSummary]:
-        """Wait for the children and return what they found.
+    def commit(self) -> str:
+        """Wait for the children, write the layer's commit, and return it; it is durable then.
 
         Raises:
             BootcpyError: what went wrong in one of them.
+            ImageContentError: the layer is not the one the image names.
         """
-        with self.naming_layer():
-            return self._trees()
+        trees, summary = self._trees()
+        require_diff_id(summary.diff_id, self.wanted.layer)
+        with explained("cannot store the layer"):
+            root = unite_archives(self._repo, trees, summary)
+            traits = LayerTraits(implicit=frozenset(summary.implicit), whiteouts=summary.whiteouts)
+            commit = write_layer(self._repo, root, traits)
+            self._stack.close()
+        return commit
 
     def _trees(self) -> tuple[list[TreeRef], LayerSummary]:
-        failure: BootcpyError | None = None
-        summary = LayerSummary()
-        try:
-            summary = self._filter.result()
-        except BootcpyError as e:
-            failure = e
-        if failure and not isinstance(failure, ReaderGoneError):
-            raise failure
-        trees = [store.result() for store in self._stores]
-        if failure:
-            raise failure
-        for child in self.children:
-            child.close()
-        return trees, summary
+        with self.naming_layer():
+            failure: BootcpyError | None = None
+            summary = LayerSummary()
+            try:
+                summary = self._filter.result()
+            except BootcpyError as e:
+                failure = e
+            if failure and not isinstance(failure, ReaderGoneError):
+                raise failure
+            trees = [store.result() for store in self._stores]
+            if failure:
+                raise failure
+            return trees, summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +108,8 @@ class _Start:
     allow_nonusr: bool
 
 
-def _store_work(start: _Start, fd: int) -> Callable[[], TreeRef]:
-    return lambda: store_archive(start.repo_path, fd, fsync=start.fsync)
+def _store_work(repo: OSTree.Repo, fd: int) -> Callable[[], TreeRef]:
+    return lambda: store_archive(repo, fd)
 
 
 def _filter_work(
@@ -131,23 +143,12 @@ def store_layers(
         ImageContentError: a layer is corrupt or is not the one the image names.
         NoSpaceError: the file system is full.
     """
-    shards = workers if len(wanted) == 1 else 1
+    # A layer alone: its decompression and its filter keep as many processors busy as its stores.
+    shards = max(workers // 2, 1) if len(wanted) == 1 else 1
     start = _Start(repo_path=repo_path, shards=shards, fsync=fsync, allow_nonusr=allow_nonusr)
-    repo = open_repo(repo_path)
-    repo.set_disable_fsync(not fsync)
 
     def start_job(index: int, layer: WantedLayer, blob: Blob, stack: ExitStack) -> _ArchiveJob:
         return _ArchiveJob(index, layer, blob, start, stack)
 
     for job in fetch_layers(image, wanted, start_job, at_once=workers, progress=progress):
-        yield job.index, _finish(repo, job)
-
-
-def _finish(repo: OSTree.Repo, job: _ArchiveJob) -> str:
-    trees, summary = job.trees()
-    layer = job.wanted.layer
-    require_diff_id(summary.diff_id, layer)
-    with explained("cannot store the layer"):
-        root = unite_archives(repo, trees, summary)
-    traits = LayerTraits(implicit=frozenset(summary.implicit), whiteouts=summary.whiteouts)
-    return write_layer(repo, root, traits)
+        yield job.index, job.commit()
