@@ -45,19 +45,18 @@ def merge_layers(
         NoSpaceError, BootcpyError: see `explained`.
     """
     manifest, config = Manifest.parse(manifest_text), ImageConfig.parse(config_text)
-    with explained("cannot merge the layers"), transaction(repo):
-        root = _unite(repo, base, layers)
-        _drop_build_leftovers(repo, root)
-        tree = root.write()
-    if layers and _has_selinux_policy(root):  # an embedded commit alone is labelled already
-        tree = _labelled(repo, tree)
     metadata = {
         KEY_MANIFEST_DIGEST: manifest_digest,
         KEY_MANIFEST: canonical_json(manifest_text),
         KEY_CONFIG: canonical_json(config_text),
         KEY_IMPORTER_VERSION: IMPORTER_VERSION,
     }
-    with explained("cannot write the image's commit"), transaction(repo):
+    with explained("cannot merge the layers"), transaction(repo):
+        root = _unite(repo, base, layers)
+        _drop_build_leftovers(repo, root)
+        tree = root.write()
+        if layers and _has_selinux_policy(root):  # an embedded commit alone is labelled already
+            tree = _labelled(repo, tree)
         return write_commit(
             repo,
             tree,
@@ -107,13 +106,12 @@ def _labelled(repo: OSTree.Repo, tree: TreeRef) -> TreeRef:
     Hard links into the repository keep unchanged files from being read again; those
     whose label changes are stored anew.
     """
-    with explained("cannot label the image's files"), transaction(repo):
-        unlabelled = write_commit(repo, tree, metadata={})
+    unlabelled = write_commit(repo, tree, metadata={})
     # The repository's own tmp: hard links work there, and libostree clears it in time.
     repo_path = Path(f"/proc/self/fd/{repo.get_dfd()}").readlink()
     checkout = Path(tempfile.mkdtemp(prefix="bootcpy-label-", dir=repo_path / "tmp"))
     try:
-        with explained("cannot label the image's files"), transaction(repo):
+        with explained("cannot label the image's files"):
             cache = OSTree.RepoDevInoCache.new()
             options = OSTree.RepoCheckoutAtOptions()
             options.no_copy_fallback = True
