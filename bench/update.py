@@ -3,10 +3,10 @@
 `python -m bench.update [--runs N]` on the host (root). Measured inside a container of the
 built image, on a root that seems booted, against a registry in the same container that
 serves the image over plain HTTP: `bootc status`, an upgrade with nothing new, an upgrade of
-one small layer, and one of one layer of 200 MB of files from the image itself; the last
-against fetching the same layer with `skopeo copy` and unpacking it with `tar`, and sync.
-The figures are medians; memory is what all processes
-of an upgrade have together (PSS), at its highest.
+one small layer, and one of one layer of 200 MB of files from the image itself; each of the
+last two in turn with fetching the same layer with `skopeo copy`, unpacking it with `tar`, and
+sync. The figures are medians; memory is what all processes of an upgrade of the large layer
+have together (PSS), at its highest.
 """
 
 import sys
