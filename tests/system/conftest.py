@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from bootcpy.ostree.repo import open_repo
+from tests.system.booted_host import BootedHost
 from tests.system.disks import new_disk_file, small_system
 from tests.system.encapsulate import Attributes, Commit, Encapsulation
+from tests.system.installed_host import KARGS_1, installed
 from tests.system.oci_images import OciDirectory
+from tests.system.oci_layout import BASE, write_image
 from tests.system.pulls import ostree
 from tools.registry import REGISTRY, Registry, serving
 
@@ -42,6 +45,20 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The reference of a small image that installs; its kernel boots nothing."""
     directory = OciDirectory(tmp_path_factory.mktemp("image") / "oci")
     return str(directory.add_image([small_system()]))
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Path:
+    """Where an OCI layout may be written."""
+    return tmp_path / "layout"
+
+
+@pytest.fixture
+def host(tmp_path: Path, layout: Path) -> Iterator[BootedHost]:
+    """A host that seems to run version 1 of the image in `layout`, installed by our own code."""
+    write_image(layout, [BASE | KARGS_1])
+    with installed(tmp_path, layout, kargs=["root=UUID=x", "rw", "a=1", "shared"]) as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,28 +1,19 @@
 """An update that does not arrive: who is told, on hosts that seem booted."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.system.booted_host import BootedHost
+from tests.system.booted_host import IN_CONTAINER, BootedHost
 from tests.system.oci_layout import BASE, Files, write_image
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
-    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
-)
+pytestmark = IN_CONTAINER
 
 _TMPFILES = Path(__file__).parents[2] / "images/rootfs/usr/lib/tmpfiles.d/bootc.conf"
 _NO_REASON = "the system did not shut down in order, as when the power fails"
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Path:
-    return tmp_path / "layout"
 
 
 @pytest.fixture

@@ -1,20 +1,16 @@
 """Updates that are held back from boots, also when the process that stages them is killed."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.system.booted_host import BootedHost
+from tests.system.booted_host import IN_CONTAINER, BootedHost
 from tests.system.installed_host import installed
 from tests.system.oci_layout import BASE, write_image
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
-    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
-)
+pytestmark = IN_CONTAINER
 
 _LOCK_FILE = "ostree/staged-deployment-locked"
 KARGS_D = "usr/lib/bootc/kargs.d"
@@ -41,11 +37,6 @@ OSTree.Sysroot.stage_tree = OSTree.Sysroot.stage_tree_with_options = fail
 from bootcpy.cli.app import main
 sys.exit(main())
 """
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Path:
-    return tmp_path / "layout"
 
 
 @pytest.fixture

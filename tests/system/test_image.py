@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.booted_host import BootedHost
+from tests.system.booted_host import IN_CONTAINER, BootedHost
 from tests.system.oci_layout import BASE, Node, write_image
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
-    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
-)
+pytestmark = IN_CONTAINER
 
 
 @pytest.fixture

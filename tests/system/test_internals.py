@@ -1,7 +1,6 @@
 """What units and other programs call, on hosts that seem booted."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,13 +11,10 @@ import jsonschema
 import pytest
 
 from bootcpy.model import host_schema, progress_schema
-from tests.system.booted_host import BootedHost
+from tests.system.booted_host import IN_CONTAINER, BootedHost
 from tests.system.oci_layout import BASE, write_image
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
-    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
-)
+pytestmark = IN_CONTAINER
 
 _SHIPPED = Path(__file__).parents[2] / "images/rootfs/usr/lib"
 _UNITS = sorted((_SHIPPED / "systemd/system").glob("bootc-*"))

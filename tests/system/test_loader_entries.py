@@ -1,6 +1,5 @@
 """Kernel arguments with an owner, with a libostree that can keep them; others refuse."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,21 +7,13 @@ import pytest
 from gi.repository import OSTree  # its version was chosen by the host
 
 from bootcpy.model.option_sources import read_sources
-from tests.system.booted_host import BootedHost
+from tests.system.booted_host import IN_CONTAINER, BootedHost
 from tests.system.installed_host import installed
 from tests.system.oci_layout import BASE, write_image
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
-    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
-)
+pytestmark = IN_CONTAINER
 
 _KARGS_D = "usr/lib/bootc/kargs.d/10.toml"
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Path:
-    return tmp_path / "layout"
 
 
 @pytest.fixture

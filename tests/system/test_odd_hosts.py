@@ -1,6 +1,5 @@
 """Hosts that were not installed by us, and hosts that are damaged."""
 
-import os
 import shutil
 import socket
 import subprocess
@@ -11,13 +10,10 @@ from pathlib import Path
 import pytest
 
 import bootcpy
-from tests.system.booted_host import BootedHost
+from tests.system.booted_host import IN_CONTAINER, BootedHost
 from tests.system.oci_layout import BASE, write_image
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
-    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
-)
+pytestmark = IN_CONTAINER
 
 _REF = "debian:stable/amd64"
 _ORIGIN = f"[origin]\nrefspec={_REF}\n"

@@ -10,15 +10,12 @@ from pathlib import Path
 import pytest
 
 from bootcpy.model.image import SignedImageReference
-from tests.system.booted_host import BootedHost
+from tests.system.booted_host import IN_CONTAINER, BootedHost
 from tests.system.faulty_registry import FaultyRegistry, serving
 from tests.system.installed_host import installed
 from tests.system.oci_layout import BASE, KERNEL, Files, write_image
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
-    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
-)
+pytestmark = IN_CONTAINER
 
 _MIB = 1 << 20
 _DISK_BYTES = 64 * _MIB

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,10 @@ from typing import Any
 import pytest
 
 from bootcpy.model.image import escape_ref
-from tests.system.booted_host import BootedHost, tool
+from tests.system.booted_host import IN_CONTAINER, BootedHost, tool
 from tests.system.oci_layout import BASE, write_image
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
-    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
-)
+pytestmark = IN_CONTAINER
 
 _BLOB = "ostree/container/blob"
 _IMAGE = "ostree/container/image"

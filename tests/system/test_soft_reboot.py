@@ -4,7 +4,6 @@ With a libostree that cannot do it, every test is of the refusal.
 """
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,14 +13,11 @@ from typing import Any
 import pytest
 from gi.repository import OSTree  # its version was chosen by the host
 
-from tests.system.booted_host import OWN_PROCESSES, BootedHost
+from tests.system.booted_host import IN_CONTAINER, OWN_PROCESSES, BootedHost
 from tests.system.installed_host import installed
 from tests.system.oci_layout import BASE, KERNEL, Node, write_image
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
-    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
-)
+pytestmark = IN_CONTAINER
 
 _CONF = "usr/lib/ostree/prepare-root.conf"
 _ON: dict[str, Node] = {_CONF: "[composefs]\nenabled = yes\n[sysroot]\nreadonly = true\n"}
@@ -53,11 +49,6 @@ class Answer:
     stdout: str
     stderr: str
     prepared: str | None
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Path:
-    return tmp_path / "layout"
 
 
 @pytest.fixture

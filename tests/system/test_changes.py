@@ -1,0 +1,81 @@
+"""What all changes of a host have in common: the lock, rights, and what stays as it is."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.installed_host import answer
+from tests.system.oci_layout import BASE, write_image
+
+pytestmark = IN_CONTAINER
+
+
+def test_a_second_change_waits_and_names_the_first(host: BootedHost) -> None:
+    held = host.sysroot()
+    held.lock()
+    second = subprocess.Popen(
+        host.command("python3", "-m", "bootcpy", "rollback"),
+        env=host.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert second.stderr is not None
+    line = second.stderr.readline()
+    held.unlock()
+    _, rest = second.communicate(timeout=60)
+    assert "Waiting for sysroot lock held by" in line
+    assert f"(process {os.getpid()})" in line
+    assert "No rollback available" in rest
+    assert second.returncode == 1
+
+
+def test_a_missing_deployment_directory_is_named(host: BootedHost, layout: Path) -> None:
+    write_image(layout, [BASE], version="2")
+    answer(host, "upgrade")
+    host.reboot()
+    checksum = host.status()["status"]["rollback"]["ostree"]["checksum"]
+    lost = host.root / f"ostree/deploy/default/deploy/{checksum}.0"
+    subprocess.run(["chattr", "-f", "-i", lost], check=False)
+    shutil.rmtree(lost)
+    for words in (["status"], ["rollback"]):
+        finished = host.bootc(*words)
+        assert finished.returncode == 1
+        assert finished.stderr.startswith("error: the deployments of this system cannot be read: ")
+        assert "Parsing deployment /ostree/boot." in finished.stderr
+
+
+def test_changes_are_refused_in_a_container(host: BootedHost) -> None:
+    finished = subprocess.run(
+        host.command("env", "container=podman", "python3", "-m", "bootcpy", "upgrade"),
+        env=host.environment(),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert finished.returncode == 1
+    assert finished.stderr.startswith(
+        "error: Detected container; this command requires a booted host system.\n"
+    )
+
+
+def test_changes_leave_the_hosts_sysroot_read_only(host: BootedHost, layout: Path) -> None:
+    write_image(layout, version="2")
+    script = "python3 -m bootcpy upgrade >&2 || exit 9; touch /sysroot/x"
+    finished = subprocess.run(
+        host.command("sh", "-c", script),
+        env=host.environment(),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert finished.returncode == 1, finished.stderr
+    assert "Read-only file system" in finished.stderr
+
+
+def test_usr_overlay_becomes_ostree(host: BootedHost) -> None:
+    calls = host.fake_program("ostree")
+    assert host.bootc("usr-overlay").returncode == 0
+    assert host.bootc("usroverlay", "--read-only").returncode == 0
+    assert calls.read_text(encoding="utf-8") == "admin unlock\nadmin unlock --transient\n"
