@@ -1,14 +1,13 @@
 """What is on a disk, in the words of a plan or a refusal."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from bootcpy.model.layout import UNFINISHED_NAME
+from bootcpy.model.partition_table import FoundTable
 from bootcpy.model.size import format_size
 from bootcpy.model.target import UNFINISHED
 
 _TABLES = frozenset({"gpt", "PMBR", "dos", "atari", "sun", "mac", "bsd"})
-_SECTOR_BYTES = 512  # where sfdisk says nothing else
 
 Signature = Mapping[str, str | None]
 
@@ -18,18 +17,20 @@ def is_partition_table(signature: Signature) -> bool:
     return signature.get("type") in _TABLES
 
 
-def describe_contents(signatures: Sequence[Signature], table: Mapping[str, Any]) -> tuple[str, ...]:
+def describe_contents(signatures: Sequence[Signature], table: FoundTable | None) -> tuple[str, ...]:
     """Return what is on a disk, each thing in a few words; nothing if it is empty.
 
-    `signatures` are the findings of `wipefs --json`, `table` is the partition table as
-    `sfdisk --json` describes it, empty if there is none that can be read.
+    `signatures` are the findings of `wipefs --json`; `table` is None if there is none that
+    can be read.
     """
     others = dict.fromkeys(
         _describe_signature(each) for each in signatures if not is_partition_table(each)
     )
     if not any(map(is_partition_table, signatures)):
         return tuple(others)
-    if any(p.get("name") == UNFINISHED_NAME for p in table.get("partitions", [])):
+    if table is None:
+        return ("a damaged partition table", *others)
+    if any(partition.name == UNFINISHED_NAME for partition in table.partitions):
         return (UNFINISHED,)
     return (_describe_table(table), *others)
 
@@ -40,15 +41,9 @@ def _describe_signature(signature: Signature) -> str:
     return f"{signature.get('type') or 'unknown'} data{named}"
 
 
-def _describe_table(table: Mapping[str, Any]) -> str:
-    if "label" not in table:
-        return "a damaged partition table"
-    sector_bytes = table.get("sectorsize", _SECTOR_BYTES)
-    partitions = [
-        f"{p.get('name') or 'unnamed'} {format_size(p['size'] * sector_bytes)}"
-        for p in table.get("partitions", [])
-    ]
+def _describe_table(table: FoundTable) -> str:
+    partitions = [f"{p.name or 'unnamed'} {format_size(p.size_bytes)}" for p in table.partitions]
     names = f": {'; '.join(partitions)}" if partitions else ""
     count = len(partitions)
     plural = "" if count == 1 else "s"
-    return f"a {table['label']} partition table with {count} partition{plural}{names}"
+    return f"a {table.label} partition table with {count} partition{plural}{names}"

@@ -16,7 +16,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from bootcpy.errors import TargetError, ToolFailedError
 from bootcpy.model.disk_contents import Signature, describe_contents, is_partition_table
@@ -137,16 +136,8 @@ def read_contents(disk: Path) -> tuple[str, ...]:
     """
     found = json.loads(run("wipefs", "--no-act", "--json", disk) or "{}")
     signatures: list[Signature] = found.get("signatures", [])
-    table = _read_table(disk) if any(map(is_partition_table, signatures)) else {}
+    table = gpt.read(disk) if any(map(is_partition_table, signatures)) else None
     return describe_contents(signatures, table)
-
-
-def _read_table(disk: Path) -> dict[str, Any]:
-    """Return the partition table that is there; nothing if it is too damaged to be read."""
-    try:
-        return gpt.read(disk) or {}
-    except ToolFailedError:
-        return {}
 
 
 def _property(sysfs: Path, name: str) -> str | None:

@@ -5,14 +5,12 @@ the protective MBR; what it cannot set (the disk's and the partitions' own GUIDs
 attribute bits) sfdisk sets afterwards. Works on block devices and on plain files.
 """
 
-import json
 import logging
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
-from bootcpy.errors import TargetError
+from bootcpy.errors import TargetError, ToolFailedError
 from bootcpy.model.layout import DiskLayout, Partition
+from bootcpy.model.partition_table import FoundPartition, FoundTable, parse_table
 from bootcpy.system.run import run
 
 log = logging.getLogger(__name__)
@@ -70,42 +68,30 @@ def rename(disk: Path, number: int, name: str) -> None:
     run("sfdisk", "--no-tell-kernel", "--part-label", disk, str(number), name)
 
 
-def read(disk: Path) -> dict[str, Any] | None:
-    """Return the partition table of `disk` as `sfdisk --json` describes it, None without one.
-
-    Raises:
-        ToolFailedError: the disk cannot be read.
-    """
-    text = run("sfdisk", "--json", disk, ok=(0, 1))
-    return json.loads(text)["partitiontable"] if text.strip() else None
+def read(disk: Path) -> FoundTable | None:
+    """Return the partition table of `disk`, of whatever kind; None without one to be read."""
+    try:
+        return parse_table(run("sfdisk", "--json", disk, ok=(0, 1)))
+    except ToolFailedError:
+        return None
 
 
 def _verify(disk: Path, layout: DiskLayout) -> None:
-    table = read(disk) or {}
-    sector_bytes = table.get("sectorsize", 512)
-    found = {
-        "id": UUID(table.get("id", str(UUID(int=0)))),
-        "partitions": [
-            (
-                p["start"] * sector_bytes,
-                p["size"] * sector_bytes,
-                UUID(p["type"]),
-                UUID(p["uuid"]),
-                p.get("name", ""),
-            )
-            for p in table.get("partitions", [])
-        ],
-    }
-    wanted = {
-        "id": layout.disk_uuid,
-        "partitions": [_key(partition) for partition in layout.partitions],
-    }
-    if found != wanted:
+    table = read(disk)
+    found = None if table is None else (table.id.lower(), [_found(p) for p in table.partitions])
+    if found != (str(layout.disk_uuid), [_wanted(p) for p in layout.partitions]):
         raise TargetError(
             f"{disk} did not keep the partition table that was written to it",
             hint="the disk may be failing: see the kernel's messages (`dmesg`)",
         )
 
 
-def _key(p: Partition) -> tuple[int, int, UUID, UUID, str]:
-    return (p.start_bytes, p.size_bytes, p.type_uuid, p.uuid, p.name)
+_Key = tuple[int, int, str, str, str]
+
+
+def _found(p: FoundPartition) -> _Key:
+    return (p.start_bytes, p.size_bytes, p.type.lower(), (p.uuid or "").lower(), p.name)
+
+
+def _wanted(p: Partition) -> _Key:
+    return (p.start_bytes, p.size_bytes, str(p.type_uuid), str(p.uuid), p.name)

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from bootcpy.errors import ToolFailedError
 from bootcpy.model.size import MIB
 from bootcpy.system import gpt
 from bootcpy.system.run import run
@@ -15,15 +14,11 @@ def wipe(disk: Path, size_bytes: int) -> None:
     The first and last MiB of each old partition are zeroed: that is where LVM, RAID and
     file systems keep what would bring them back to life in a partition made later.
     """
-    try:
-        table = gpt.read(disk) or {}
-    except ToolFailedError:
-        table = {}
-    sector_bytes = table.get("sectorsize", 512)
+    table = gpt.read(disk)
     ranges = [  # a damaged table may name what lies beyond the end
-        (start, min(start + p["size"] * sector_bytes, size_bytes))
-        for p in table.get("partitions", [])
-        if (start := p["start"] * sector_bytes) < size_bytes
+        (each.start_bytes, min(each.end_bytes, size_bytes))
+        for each in (table.partitions if table else ())
+        if each.start_bytes < size_bytes
     ]
     run("wipefs", "--all", "--force", disk)
     clear_edges(disk, [*ranges, (0, size_bytes)])

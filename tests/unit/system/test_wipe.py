@@ -26,11 +26,14 @@ def test_clear_edges_zeroes_both_ends_of_each_range(tmp_path: Path) -> None:
 def test_wipe_stays_within_a_disk_whose_table_does_not(tmp_path: Path, fake_tool: FakeTool) -> None:
     sectors = MIB // 512
     table = [
-        {"start": 2 * sectors, "size": 100 * sectors},
-        {"start": 50 * sectors, "size": 10 * sectors},
+        {"start": 2 * sectors, "size": 100 * sectors, "type": "83"},
+        {"start": 50 * sectors, "size": 10 * sectors, "type": "83"},
     ]
     fake_tool("wipefs")
-    fake_tool("sfdisk", stdout=json.dumps({"partitiontable": {"partitions": table}}) + "\n")
+    fake_tool(
+        "sfdisk",
+        stdout=json.dumps({"partitiontable": {"label": "dos", "partitions": table}}) + "\n",
+    )
     disk = _full_disk(tmp_path / "disk", 8 * MIB)
     wipe(disk, 8 * MIB)
     assert disk.stat().st_size == 8 * MIB

@@ -1,0 +1,54 @@
+"""A partition table as it was found on a disk, of whatever kind."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+_SECTOR_BYTES = 512  # where sfdisk says nothing else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPartition:
+    """One entry of the table."""
+
+    start_bytes: int
+    size_bytes: int
+    type: str  # on GPT a UUID, on others a number; as sfdisk writes it
+    uuid: str | None = None
+    name: str = ""
+
+    @property
+    def end_bytes(self) -> int:
+        """The first byte behind the partition."""
+        return self.start_bytes + self.size_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundTable:
+    """The table; a damaged one may name what lies beyond the end of the disk."""
+
+    label: str  # gpt, dos, ...
+    id: str
+    partitions: tuple[FoundPartition, ...] = ()
+
+
+def parse_table(text: str) -> FoundTable | None:
+    """Read what `sfdisk --json` prints; None if that is nothing: there is no table."""
+    if not text.strip():
+        return None
+    table: dict[str, Any] = json.loads(text)["partitiontable"]
+    sector_bytes = table.get("sectorsize", _SECTOR_BYTES)
+    return FoundTable(
+        label=table["label"],
+        id=table.get("id", ""),
+        partitions=tuple(
+            FoundPartition(
+                start_bytes=each["start"] * sector_bytes,
+                size_bytes=each["size"] * sector_bytes,
+                type=each["type"],
+                uuid=each.get("uuid"),
+                name=each.get("name", ""),
+            )
+            for each in table.get("partitions", [])
+        ),
+    )
