@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,6 +74,16 @@ def attached(backing: Path, *options: str) -> Generator[Path]:
         yield Path(device)
     finally:
         tool("losetup", "--detach", device)
+        # Whoever else looks at all disks of this machine keeps it attached for a moment.
+        wait_for(lambda: not Path("/sys/block", Path(device).name, "loop").exists())
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Wait until it holds: the kernel undoes things a moment after their last user is gone."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "something was left behind"
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -4,8 +4,7 @@ import json
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,9 @@ from tests.system.disks import (
     leftovers,
     new_disk_file,
     tool,
+    wait_for,
     with_partition,
+    words_for,
 )
 
 ROOT_START_BYTES = 514 * MIB
@@ -31,11 +32,6 @@ def nothing_is_left() -> Generator[None]:
     before = leftovers()
     yield
     assert leftovers() == before
-
-
-def words_for(image: str, *more: str | Path) -> list[str | Path]:
-    # No boot loader: the small image has none.
-    return ["--source-imgref", image, "--filesystem", "ext4", "--bootloader", "none", *more]
 
 
 def partitions_of(disk: Path) -> list[dict[str, Any]]:
@@ -80,7 +76,7 @@ def require_complete(done: subprocess.CompletedProcess[str]) -> None:
 
 @pytest.mark.parametrize("filesystem", ["ext4", "xfs", "btrfs"])
 def test_disk_file(image: str, disk_file: Path, tmp_path: Path, filesystem: str) -> None:
-    done = install(*words_for(image, f"--filesystem={filesystem}", "--via-loopback", disk_file))
+    done = install(*words_for(image, disk_file, f"--filesystem={filesystem}", "--via-loopback"))
     require_complete(done)
     require_installed(disk_file, tmp_path / "mnt", filesystem)
 
@@ -95,7 +91,7 @@ def test_device_with_partition_nodes(image: str, disk_file: Path, tmp_path: Path
     """What stood in the partitions before is gone, and the kernel knows the new ones."""
     with with_partition(disk_file) as (disk, partition):
         tool("mkfs.ext4", "-q", "-L", "old", partition)
-        require_complete(install(*words_for(image, "--wipe", disk)))
+        require_complete(install(*words_for(image, disk, "--wipe")))
         names = sorted(path.name for path in Path("/sys/block", disk.name).glob(f"{disk.name}p*"))
         assert names == [f"{disk.name}p{number}" for number in (1, 2, 3)]
     require_installed(disk_file, tmp_path / "mnt", "ext4")
@@ -111,12 +107,14 @@ def test_large_sectors(image: str, disk_file: Path) -> None:
 def test_kernel_arguments_stand_in_the_documented_order(
     image: str, disk_file: Path, tmp_path: Path
 ) -> None:
-    words = words_for(image, "--karg=cli=1 quiet", "--karg-delete=gone", "--via-loopback")
+    words = words_for(
+        image, disk_file, "--karg=cli=1 quiet", "--karg-delete=gone", "--via-loopback"
+    )
     drop_in = Path("/run/bootc/install/99-test.toml")
     drop_in.parent.mkdir(parents=True, exist_ok=True)
     drop_in.write_text('[install]\nkargs = ["config=1", "gone"]\n', encoding="utf-8")
     try:
-        require_complete(install(*words, disk_file))
+        require_complete(install(*words))
     finally:
         drop_in.unlink()
     options = require_installed(disk_file, tmp_path / "mnt", "ext4")
@@ -129,7 +127,7 @@ def test_root_size_and_seed_make_the_same_table_twice(image: str, tmp_path: Path
     tables = []
     for name in ("one.img", "two.img"):
         disk = new_disk_file(tmp_path / name, 3 * GIB)
-        words = words_for(image, "--seed=s", "--root-size=1G", "--via-loopback", disk)
+        words = words_for(image, disk, "--seed=s", "--root-size=1G", "--via-loopback")
         require_complete(install(*words, env=EPOCH))
         ids = [probe(disk, offset)["UUID"] for offset in (2 * MIB, ROOT_START_BYTES)]
         partitions = [{k: v for k, v in p.items() if k != "node"} for p in partitions_of(disk)]
@@ -139,7 +137,7 @@ def test_root_size_and_seed_make_the_same_table_twice(image: str, tmp_path: Path
 
 
 def test_dry_run_writes_nothing(image: str, disk_file: Path) -> None:
-    words = words_for(image, "--dry-run", "--via-loopback", disk_file)
+    words = words_for(image, disk_file, "--dry-run", "--via-loopback")
     drawing = install(*words)
     assert drawing.returncode == 0
     assert drawing.stdout.endswith("\nNothing has been written.\n")
@@ -165,7 +163,7 @@ def test_interrupted_leaves_nothing_and_can_be_repeated(
     image: str, disk_file: Path, tmp_path: Path, step: str, sent: signal.Signals
 ) -> None:
     before = leftovers()
-    words = words_for(image, "--via-loopback", disk_file)
+    words = words_for(image, disk_file, "--via-loopback")
     mark = f"INTERRUPTED_TEST={tmp_path}"
     with subprocess.Popen(
         ["env", mark, *install_argv(*words)], stderr=subprocess.PIPE, text=True
@@ -197,11 +195,3 @@ def processes_with(variable: str) -> list[str]:
         except OSError:
             continue  # ended meanwhile
     return found
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    """Wait until it holds: the kernel ends a namespace a moment after its last process."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "something was left behind"
-        time.sleep(0.05)
