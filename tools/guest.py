@@ -104,8 +104,10 @@ class Guest:
         """The process id of QEMU; 0 while the guest is off."""
         return 0 if self._process is None else self._process.pid
 
-    def power_on(self, *, detached: bool = False) -> None:
-        """Start the machine. It dies with this process, unless `detached`.
+    def power_on(self, *, detached: bool = False, memory: Path | None = None) -> None:
+        """Start the machine: it boots, or goes on from `memory`, a state it was saved in.
+
+        It dies with this process, unless `detached`.
 
         Raises:
             BootcpyError: QEMU or its firmware is not installed.
@@ -113,7 +115,7 @@ class Guest:
         old = self.machine.console
         seen_bytes = old.stat().st_size if old.exists() else 0
         self._console = _Console(path=self.machine.console, read_bytes=seen_bytes)
-        self._process = qemu.start(self.machine, self._accel, detached=detached)
+        self._process = qemu.start(self.machine, self._accel, detached=detached, memory=memory)
 
     # ------------------------------------------------------------------ waiting
 
@@ -355,11 +357,29 @@ class Guest:
 
     def cut_power(self) -> None:
         """End the guest at once, as if its plug were pulled. Harmless when it is already off."""
-        self._disconnect()
+        # The plug first: a connection that ends would be noticed in the guest.
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+        self._disconnect()
+
+
+@contextmanager
+def powered(guest: Guest, *, memory: Path | None = None) -> Iterator[Guest]:
+    """Switch `guest` on, yield it when it answers, and cut its power at the end.
+
+    It boots, or goes on from `memory`, a state it was saved in.
+
+    Raises:
+        GuestError: it does not come up.
+    """
+    try:
+        guest.power_on(memory=memory)
+        guest.wait_for_ssh()
+        yield guest
+    finally:
+        guest.cut_power()
 
 
 @contextmanager
@@ -391,10 +411,5 @@ def booted(
         offline=offline,
         credentials=credentials(key),
     )
-    guest = Guest(machine, accel=accel, key=key, report=report)
-    try:
-        guest.power_on()
-        guest.wait_for_ssh()
+    with powered(Guest(machine, accel=accel, key=key, report=report)) as guest:
         yield guest
-    finally:
-        guest.cut_power()

@@ -97,6 +97,7 @@ class Machine:
     memory_mib: int = 2048
     offline: bool = False  # the guest reaches nobody; it can still be reached
     credentials: Mapping[str, str] = field(default_factory=dict)  # systemd's, by SMBIOS
+    monitor: Path | None = None  # a socket to be made there, for commands to QEMU itself
 
     @property
     def console(self) -> Path:
@@ -130,10 +131,11 @@ def free_port() -> int:
         return port
 
 
-def overlay(base: Path, path: Path) -> Disk:
-    """Return a new disk at `path` that starts as the raw disk `base` and leaves that alone."""
+def overlay(base: Path, path: Path, *, base_format: str = "raw") -> Disk:
+    """Return a new disk at `path` that starts as the disk `base` and leaves that alone."""
     path.unlink(missing_ok=True)
-    create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base.resolve())]
+    create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", base_format]
+    create += ["-b", str(base.resolve())]
     subprocess.run([*create, str(path)], check=True)
     return Disk(path=path, format="qcow2")
 
@@ -254,6 +256,8 @@ def command_line(machine: Machine, accel: Accelerator) -> list[str]:
     for name, value in machine.credentials.items():
         encoded = base64.b64encode(value.encode()).decode()
         argv += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={encoded}"]
+    if machine.monitor is not None:
+        argv += ["-qmp", f"unix:{machine.monitor},server=on,wait=off"]
     return argv
 
 
@@ -272,11 +276,16 @@ def _firmware_arguments(machine: Machine) -> list[str]:
 
 
 def start(
-    machine: Machine, accel: Accelerator, *, detached: bool = False
+    machine: Machine,
+    accel: Accelerator,
+    *,
+    detached: bool = False,
+    memory: Path | None = None,
 ) -> "subprocess.Popen[bytes]":
     """Start `machine` and return QEMU's process, which the caller ends.
 
-    QEMU dies with this process, unless `detached`: then it lives on, also through Ctrl-C.
+    It boots, or goes on from `memory`, a state that the same machine was saved in. QEMU dies
+    with this process, unless `detached`: then it lives on, also through Ctrl-C.
 
     Raises:
         BootcpyError: QEMU or its firmware is not installed.
@@ -288,9 +297,12 @@ def start(
         if disk.write_log is not None:
             disk.write_log.touch()
     machine.console.touch()
+    argv = command_line(machine, accel)
+    if memory is not None:
+        argv += ["-incoming", f"file:{memory}"]
     with machine.log.open("ab") as log:
         return subprocess.Popen(
-            command_line(machine, accel),
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

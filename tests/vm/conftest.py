@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pytest
 
-from tools import guest, image, qemu, steps
+from tools import guest, image, qemu, saved_host, steps
 from tools.installed_disk import installed_disk
 from tools.registry import Registry, serving
 
@@ -53,6 +53,37 @@ def base_disk(built_image: image.BuiltImage) -> Callable[[str], Path]:
             return installed_disk(built_image, filesystem, directory=CACHE / "disks")
 
     return install
+
+
+class Resume(Protocol):
+    """Goes on from the saved host; the guest answers inside the block and is gone after it."""
+
+    def __call__(self, *, write_log: Path | None = ...) -> AbstractContextManager[guest.Guest]: ...
+
+
+@pytest.fixture(scope="session")
+def saved(base_disk: Callable[[str], Path], accel: qemu.Accelerator) -> saved_host.SavedHost:
+    """Return the host on ext4, booted and at rest: what most tests would begin with."""
+    base = base_disk("ext4")
+    with steps.step("Booting the host that tests go on from"):
+        return saved_host.saved_host(
+            base, directory=CACHE / "saved-host", accel=accel, report=steps.say
+        )
+
+
+@pytest.fixture
+def resume(saved: saved_host.SavedHost, accel: qemu.Accelerator, results: Path) -> Resume:
+    def start(*, write_log: Path | None = None) -> AbstractContextManager[guest.Guest]:
+        steps.say("going on from the saved host")
+        return saved_host.resumed(
+            saved,
+            directory=results / f"boot{len(list(results.glob('boot*')))}",
+            accel=accel,
+            report=steps.say,
+            write_log=write_log,
+        )
+
+    return start
 
 
 @pytest.fixture(scope="session")
@@ -111,5 +142,5 @@ def _timed(request: pytest.FixtureRequest, results: Path) -> Iterator[None]:
     started = time.monotonic()
     yield
     steps.say(f"{request.node.name}: {time.monotonic() - started:.0f} s")
-    for disk in [*results.glob("*.qcow2"), *results.glob("*.img")]:
+    for disk in [*results.rglob("*.qcow2"), *results.rglob("*.img")]:
         disk.unlink()
