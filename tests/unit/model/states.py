@@ -1,6 +1,7 @@
 """Deployments and boot states to test with; every argument has an uninteresting default."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from bootcpy.model.boot_state import BootState, Deployment, ImageRecord
@@ -60,3 +61,20 @@ def deployment(
 
 def state(*deployments: Deployment, **rest: Any) -> BootState:  # noqa: ANN401 - BootState's own
     return BootState(deployments=deployments, **rest)
+
+
+# What most tables are made of.
+IMAGE = SignedImageReference.parse(BOOTED_IMAGE)
+OTHER = SignedImageReference.parse("ostree-unverified-registry:quay.io/example/other:1")
+LAYERED = origin(layering=("packages",))
+BOOTED = deployment("bb", index=1, booted=True)
+STAGED = deployment("aa", index=0, staged=True, digest=DIGEST_2)
+HELD = replace(STAGED, finalization_locked=True)
+STAGED_SWITCH = replace(STAGED, origin=origin(str(OTHER)))
+ROLLBACK = deployment("cc", index=2, digest=DIGEST_3)
+QUEUED = replace(ROLLBACK, index=0)
+PINNED = deployment("dd", index=3, pinned=True)
+FOREIGN = deployment("ee", index=4, stateroot="other")
+PLAIN = state(BOOTED)
+WITH_STAGED = state(STAGED, BOOTED)
+WITH_HELD = state(HELD, BOOTED)
