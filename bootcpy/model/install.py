@@ -25,15 +25,11 @@ from bootcpy.model.layout import (
     random_identity,
     seeded_identity,
 )
-from bootcpy.model.oci import Descriptor
 from bootcpy.model.plan import Bootloader, DeployPlan, InstallPlan, KernelArguments, root_kargs
 from bootcpy.model.size import format_size
 from bootcpy.model.target import TargetState, require_usable
 
 _STATEROOT = re.compile(r"[A-Za-z0-9._-]+")
-# How much larger a layer is once unpacked: the upper end of what Debian's trees show.
-_UNPACKED_PER_GZIP_BYTE = 3
-_UNPACKED_PER_ZSTD_BYTE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,19 +72,6 @@ class SourceImage:
     kargs: tuple[str, ...] | None  # its kargs.d; None if not known before the import
     composefs_required: bool = False
     bound_images: tuple[str, ...] = ()  # names below bound-images.d
-
-
-def unpacked_size(layers: Iterable[Descriptor]) -> int:
-    """Return about how many bytes the layers unpack to."""
-    total = 0
-    for layer in layers:
-        if "gzip" in layer.media_type:
-            total += layer.size_bytes * _UNPACKED_PER_GZIP_BYTE
-        elif "zstd" in layer.media_type:
-            total += layer.size_bytes * _UNPACKED_PER_ZSTD_BYTE
-        else:
-            total += layer.size_bytes
-    return total
 
 
 def plan_install(

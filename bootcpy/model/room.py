@@ -4,14 +4,31 @@ What cannot fit is refused. What is only likely not to fit is said, and tried: a
 here already needs no room, and which these are shows when they arrive.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from bootcpy.errors import NoSpaceError
+from bootcpy.model.oci import Descriptor
 from bootcpy.model.size import KIB, format_size
 
+# How much larger a layer is once unpacked: the upper end of what Debian's trees show.
+_UNPACKED_PER_GZIP_BYTE = 3
+_UNPACKED_PER_ZSTD_BYTE = 4
 _COMMIT_BYTES = 4 * KIB  # even an image whose layers are all here needs a commit
 _MENU_BYTES = 64 * KIB  # boot entries, the menu, and the directories they are in
+
+
+def unpacked_size(layers: Iterable[Descriptor]) -> int:
+    """Return about how many bytes the layers unpack to."""
+    total = 0
+    for layer in layers:
+        if "gzip" in layer.media_type:
+            total += layer.size_bytes * _UNPACKED_PER_GZIP_BYTE
+        elif "zstd" in layer.media_type:
+            total += layer.size_bytes * _UNPACKED_PER_ZSTD_BYTE
+        else:
+            total += layer.size_bytes
+    return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,17 +13,17 @@ from pathlib import Path
 
 from bootcpy.errors import ImageContentError, NoSpaceError
 from bootcpy.model.image import ImageReference, Insecure, OstreeRemote, Signature, escape_ref
-from bootcpy.model.install import unpacked_size
 from bootcpy.model.layer_units import total_cost
 from bootcpy.model.oci import Descriptor, ImageConfig, Layer, LayerPlan, Manifest, classify_layers
 from bootcpy.model.progress import Progress
-from bootcpy.model.room import Download, ran_out, require_repo_room
+from bootcpy.model.room import Download, ran_out, require_repo_room, unpacked_size
 from bootcpy.model.size import format_size
 from bootcpy.ostree import encapsulated, streamed, unpacked
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.fetch import WantedLayer
+from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST
 from bootcpy.ostree.layers import blob_ref
-from bootcpy.ostree.merge import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST, merge_layers
+from bootcpy.ostree.merge import merge_layers
 from bootcpy.ostree.objects import commit_metadata
 from bootcpy.ostree.pull_report import Missing, Reporter
 from bootcpy.ostree.repo import IMAGE_REFS, drop_staged, list_refs, open_repo, resolve, set_ref

@@ -25,13 +25,13 @@ from bootcpy.model.install import (
     plan_install,
     require_block_setup,
     target_reference,
-    unpacked_size,
 )
 from bootcpy.model.kargs import parse_kargs_d
 from bootcpy.model.layout import DiskLayout, Role
 from bootcpy.model.oci import require_bootable
 from bootcpy.model.plan import InstallPlan
 from bootcpy.model.progress import Progress
+from bootcpy.model.room import unpacked_size
 from bootcpy.model.target import TargetState, require_usable
 from bootcpy.ostree import sysroot
 from bootcpy.system import (

@@ -6,9 +6,7 @@ import pytest
 from bootcpy.errors import BootcpyError, ConfigurationError, TargetError, UsageError
 from bootcpy.model.config import InstallConfig, merge_install_config
 from bootcpy.model.image import ContainerPolicy, Transport
-from bootcpy.model.install import unpacked_size
 from bootcpy.model.layout import DiskFacts, Filesystem
-from bootcpy.model.oci import Descriptor
 from bootcpy.model.plan import Bootloader
 from bootcpy.model.size import GIB, MIB
 from bootcpy.model.target import TargetState
@@ -141,20 +139,6 @@ def test_plan_install_refuses_a_disk_file_on_a_full_file_system() -> None:
     with pytest.raises(TargetError, match=r"holds /srv/disk.img has too little room: 1 GiB are"):
         a_plan(state=TargetState(disk=disk, available_bytes=GIB))
     a_plan(state=TargetState(disk=disk, available_bytes=2 * GIB))
-
-
-@pytest.mark.parametrize(
-    ("media_type", "unpacked"),
-    [
-        ("application/vnd.oci.image.layer.v1.tar", 10),
-        ("application/vnd.oci.image.layer.v1.tar+gzip", 30),
-        ("application/vnd.docker.image.rootfs.diff.tar.gzip", 30),
-        ("application/vnd.oci.image.layer.v1.tar+zstd", 40),
-    ],
-)
-def test_unpacked_size_estimates_by_compression(media_type: str, unpacked: int) -> None:
-    layer = Descriptor(media_type=media_type, digest=DIGEST, size_bytes=10)
-    assert unpacked_size([layer, layer]) == 2 * unpacked
 
 
 def test_to_json_is_plain_data_with_every_choice() -> None:

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from bootcpy.errors import NoSpaceError
+from bootcpy.model.oci import Descriptor
 from bootcpy.model.room import (
     BootSpace,
     Download,
@@ -11,12 +12,27 @@ from bootcpy.model.room import (
     ran_out,
     require_boot_room,
     require_repo_room,
+    unpacked_size,
 )
 from bootcpy.model.size import KIB, MIB
 
 _DOWNLOAD = Download(name="os:1", size_bytes=100 * MIB, unpacked_bytes=300 * MIB)
 _SPACE = RepoSpace(path="/repo", free_bytes=500 * MIB, reserved_bytes=50 * MIB)
 _MENU_BYTES = 64 * KIB
+
+
+@pytest.mark.parametrize(
+    ("media_type", "unpacked"),
+    [
+        ("application/vnd.oci.image.layer.v1.tar", 10),
+        ("application/vnd.oci.image.layer.v1.tar+gzip", 30),
+        ("application/vnd.docker.image.rootfs.diff.tar.gzip", 30),
+        ("application/vnd.oci.image.layer.v1.tar+zstd", 40),
+    ],
+)
+def test_unpacked_size_estimates_by_compression(media_type: str, unpacked: int) -> None:
+    layer = Descriptor(media_type=media_type, digest="sha256:0", size_bytes=10)
+    assert unpacked_size([layer, layer]) == 2 * unpacked
 
 
 @pytest.mark.parametrize(
