@@ -14,6 +14,14 @@ from bootcpy.errors import DeploymentError
 from bootcpy.model.boot_state import BootState, Deployment, ImageRecord, Unlocked
 from bootcpy.model.origin import Origin
 from bootcpy.ostree.bindings import GLib, OSTree
+from bootcpy.ostree.image_metadata import (
+    CACHED_CONFIG,
+    CACHED_DIGEST,
+    CACHED_MANIFEST,
+    KEY_CONFIG,
+    KEY_MANIFEST,
+    KEY_MANIFEST_DIGEST,
+)
 from bootcpy.ostree.repo import explained
 from bootcpy.ostree.soft_reboot import can_enter
 
@@ -21,12 +29,6 @@ from bootcpy.ostree.soft_reboot import can_enter
 _ATTEMPTS = 5
 _PAUSE_S = 0.1
 
-_MANIFEST_DIGEST = "ostree.manifest-digest"
-_MANIFEST = "ostree.manifest"
-_CONFIG = "ostree.container.image-config"
-CACHED_DIGEST = "ostree-ext.cached.manifest-digest"
-CACHED_MANIFEST = "ostree-ext.cached.manifest"
-CACHED_CONFIG = "ostree-ext.cached.config"
 _STRING = GLib.VariantType("s")
 
 # By the values of OstreeDeploymentUnlockedState.
@@ -148,7 +150,7 @@ def _records(repo: OSTree.Repo, checksum: str) -> tuple[ImageRecord | None, Imag
     metadata = commit.get_child_value(0)
     _, detached = repo.read_commit_detached_metadata(checksum, None)
     return (
-        _record(metadata, _MANIFEST_DIGEST, _MANIFEST, _CONFIG),
+        _record(metadata, KEY_MANIFEST_DIGEST, KEY_MANIFEST, KEY_CONFIG),
         _record(detached, CACHED_DIGEST, CACHED_MANIFEST, CACHED_CONFIG),
     )
 

@@ -12,9 +12,9 @@ from bootcpy.model.image import ImageReference, unescape_ref
 from bootcpy.model.oci import ImageConfig, Manifest, classify_layers
 from bootcpy.model.tree import TreeRef
 from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST
 from bootcpy.ostree.importer import image_ref
 from bootcpy.ostree.layers import blob_ref, read_traits
-from bootcpy.ostree.merge import KEY_CONFIG, KEY_MANIFEST
 from bootcpy.ostree.objects import RepoTrees, commit_metadata, commit_tree, read_xattrs
 from bootcpy.ostree.repo import IMAGE_REFS, explained, list_refs, resolve
 

@@ -11,7 +11,7 @@ from bootcpy.model.image import ImageReference, unescape_ref
 from bootcpy.model.oci import Manifest
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.deployments import boot_state
-from bootcpy.ostree.merge import KEY_MANIFEST, KEY_MANIFEST_DIGEST
+from bootcpy.ostree.image_metadata import KEY_MANIFEST, KEY_MANIFEST_DIGEST
 from bootcpy.ostree.objects import commit_metadata
 from bootcpy.ostree.repo import (
     BASEIMAGE_REFS,

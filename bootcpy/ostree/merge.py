@@ -13,13 +13,10 @@ from pathlib import Path
 from bootcpy.model.oci import ImageConfig, Manifest, canonical_json, commit_timestamp
 from bootcpy.model.tree import Directory, TreeRef, apply_layer
 from bootcpy.ostree.bindings import GLib, OSTree
+from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST
 from bootcpy.ostree.layers import IMPORTER_VERSION, KEY_IMPORTER_VERSION, read_traits, write_tree
 from bootcpy.ostree.objects import RepoTrees, commit_tree, open_tree, write_commit
 from bootcpy.ostree.repo import explained, transaction
-
-KEY_MANIFEST_DIGEST = "ostree.manifest-digest"
-KEY_MANIFEST = "ostree.manifest"
-KEY_CONFIG = "ostree.container.image-config"
 
 # What buildah leaves behind when it mounts these over an image during a build.
 _BUILD_LEFTOVERS = ("hostname", "resolv.conf")

@@ -10,7 +10,8 @@ from bootcpy.model.image import SignedImageReference
 from bootcpy.model.option_sources import KEY_PREFIX, OwnedKargs
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.booted import open_sysroot
-from bootcpy.ostree.deployments import CACHED_CONFIG, CACHED_DIGEST, CACHED_MANIFEST, STAGED_LOCK
+from bootcpy.ostree.deployments import STAGED_LOCK
+from bootcpy.ostree.image_metadata import CACHED_CONFIG, CACHED_DIGEST, CACHED_MANIFEST
 from bootcpy.ostree.repo import explained
 from bootcpy.ostree.soft_reboot import forget as forget_soft_reboot
 from bootcpy.ostree.sysroot import menu_generator
