@@ -41,13 +41,14 @@ class TreeStore(Protocol):
 class Directory:
     """A directory that can be changed; loaded from the store when first looked into."""
 
-    __slots__ = ("_dirs", "_files", "_origin", "_store", "meta")
+    __slots__ = ("_dirs", "_files", "_found", "_origin", "_store", "meta")
 
     def __init__(self, store: TreeStore, meta: str, origin: str | None = None) -> None:
         """Begin empty, or as the stored directory whose contents are `origin`."""
         self._store = store
         self.meta = meta
         self._origin = origin
+        self._found: tuple[str, Listing] | None = None  # what was loaded, and its checksum
         self._files: dict[str, str] | None = None
         self._dirs: dict[str, Directory] | None = None
 
@@ -59,6 +60,8 @@ class Directory:
     def _load(self) -> tuple[dict[str, str], dict[str, "Directory"]]:
         if self._files is None or self._dirs is None:
             listing = Listing() if self._origin is None else self._store.load(self._origin)
+            if self._origin is not None:
+                self._found = self._origin, Listing(dict(listing.files), listing.dirs)
             self._files = listing.files
             self._dirs = {
                 name: Directory.from_ref(self._store, ref) for name, ref in listing.dirs.items()
@@ -91,12 +94,10 @@ class Directory:
             if self._origin is not None:
                 return TreeRef(self._origin, self.meta)
             return TreeRef(self._store.store(Listing()), self.meta)
-        dirs = {name: child.write() for name, child in self._dirs.items()}
-        return TreeRef(self._store.store(Listing(self._files, dirs)), self.meta)
-
-    def new_directory(self, meta: str) -> "Directory":
-        """Return an empty directory kept in the same store."""
-        return Directory(self._store, meta)
+        listing = Listing(self._files, {name: child.write() for name, child in self._dirs.items()})
+        if self._found is not None and self._found[1] == listing:
+            return TreeRef(self._found[0], self.meta)
+        return TreeRef(self._store.store(listing), self.meta)
 
     def stored(self) -> str | None:
         """Return the checksum of its contents if it is as it was stored."""
@@ -177,27 +178,46 @@ def apply_layer(
         below = f"{path}/{name}" if path else name
         lower.files.pop(name, None)
         ours = lower.dirs.get(name)
-        if ours is None and not whiteouts:
-            lower.dirs[name] = theirs
+        if ours is not None:
+            apply_layer(ours, theirs, implicit=implicit, whiteouts=whiteouts, path=below)
             continue
-        if ours is None:
-            ours = lower.dirs[name] = lower.new_directory(theirs.meta)
-        apply_layer(ours, theirs, implicit=implicit, whiteouts=whiteouts, path=below)
+        lower.dirs[name] = theirs
+        if whiteouts:
+            _drop_whiteouts(theirs, below)
 
 
 def _apply_files(lower: Directory, upper: Directory, path: str) -> None:
     """Take over the files of one directory, and take away what whiteouts name."""
-    for name in upper.files:
-        if name.startswith(WHITEOUT_PREFIX) and name != OPAQUE_MARKER:
-            hidden = name.removeprefix(WHITEOUT_PREFIX)
-            if not hidden:
-                raise ImageContentError(
-                    f"the layer has a whiteout without a name in /{path}",
-                    hint="the image is malformed or hostile; do not use it",
-                )
-            lower.files.pop(hidden, None)
-            lower.dirs.pop(hidden, None)
+    for hidden in _hidden(upper, path):
+        lower.files.pop(hidden, None)
+        lower.dirs.pop(hidden, None)
     for name, content in upper.files.items():
         if not name.startswith(WHITEOUT_PREFIX):
             lower.dirs.pop(name, None)
             lower.files[name] = content
+
+
+def _hidden(upper: Directory, path: str) -> list[str]:
+    """Return the names that whiteouts in one directory hide.
+
+    Raises:
+        ImageContentError: a whiteout names nothing.
+    """
+    whiteouts = [
+        name for name in upper.files if name.startswith(WHITEOUT_PREFIX) and name != OPAQUE_MARKER
+    ]
+    if WHITEOUT_PREFIX in whiteouts:
+        raise ImageContentError(
+            f"the layer has a whiteout without a name in /{path}",
+            hint="the image is malformed or hostile; do not use it",
+        )
+    return [name.removeprefix(WHITEOUT_PREFIX) for name in whiteouts]
+
+
+def _drop_whiteouts(upper: Directory, path: str) -> None:
+    """Take the whiteouts, which hide nothing here, out of a directory and all below it."""
+    for hidden in _hidden(upper, path):
+        del upper.files[f"{WHITEOUT_PREFIX}{hidden}"]
+    upper.files.pop(OPAQUE_MARKER, None)
+    for name, below in upper.dirs.items():
+        _drop_whiteouts(below, f"{path}/{name}")

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
+from bootcpy.model.dirtree import parse_dirtree, serialise_dirtree
 from bootcpy.model.tree import Directory, Listing, TreeRef
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 
 _CHUNK_BYTES = 1 << 20
+_DIRTREE_TYPE = "(a(say)a(sayay))"
 _NO_XATTRS: tuple[tuple[bytes, bytes], ...] = ()
 # Set by the overlay driver on what it stores; they mean nothing in an image.
 OVERLAY_XATTRS = b"trusted.overlay."
@@ -26,46 +28,24 @@ class RepoTrees:
     def load(self, contents: str) -> Listing:
         """Return what the dirtree object `contents` holds."""
         _, tree = self._repo.load_variant(OSTree.ObjectType.DIR_TREE, contents)
-        files, dirs = tree.get_child_value(0), tree.get_child_value(1)
-        listing = Listing()
-        for index in range(files.n_children()):
-            entry = files.get_child_value(index)
-            listing.files[entry.get_child_value(0).get_string()] = _checksum(entry, 1)
-        for index in range(dirs.n_children()):
-            entry = dirs.get_child_value(index)
-            listing.dirs[entry.get_child_value(0).get_string()] = TreeRef(
-                _checksum(entry, 1), _checksum(entry, 2)
-            )
-        return listing
+        return parse_dirtree(octets(tree))
 
     def store(self, listing: Listing) -> str:
         """Write a dirtree object, names in byte order as libostree demands."""
-        files = GLib.VariantBuilder.new(GLib.VariantType("a(say)"))
-        for name in sorted(listing.files, key=str.encode):
-            files.add_value(_entry(name, listing.files[name]))
-        dirs = GLib.VariantBuilder.new(GLib.VariantType("a(sayay)"))
-        for name in sorted(listing.dirs, key=str.encode):
-            ref = listing.dirs[name]
-            dirs.add_value(_entry(name, ref.contents, ref.meta))
-        tree = GLib.Variant.new_tuple(files.end(), dirs.end())
+        content = GLib.Bytes.new(serialise_dirtree(listing))
+        kind = GLib.VariantType(_DIRTREE_TYPE)
+        tree = GLib.Variant.new_from_bytes(kind, content, True)  # noqa: FBT003
         _, checksum = self._repo.write_metadata(OSTree.ObjectType.DIR_TREE, None, tree, None)
         return bytes(checksum).hex()
 
 
+def octets(variant: GLib.Variant) -> bytes:
+    """Return the bytes a variant is stored as."""
+    return bytes(variant.get_data_as_bytes().get_data() or b"")
+
+
 def _checksum(entry: GLib.Variant, index: int) -> str:
-    return bytes(entry.get_child_value(index).get_data_as_bytes().get_data() or b"").hex()
-
-
-def _entry(name: str, *checksums: str) -> GLib.Variant:
-    byte_arrays = (
-        GLib.Variant.new_from_bytes(
-            GLib.VariantType("ay"),
-            GLib.Bytes.new(bytes.fromhex(checksum)),
-            True,  # noqa: FBT003 - libostree's signature
-        )
-        for checksum in checksums
-    )
-    return GLib.Variant.new_tuple(GLib.Variant.new_string(name), *byte_arrays)
+    return octets(entry.get_child_value(index)).hex()
 
 
 def write_directory_metadata(
@@ -141,7 +121,7 @@ def _content_checksum(
         GLib.Variant("s", ""),
         xattrs,
     )
-    header = bytes(fields.get_data_as_bytes().get_data() or b"")
+    header = octets(fields)
     digest = hashlib.sha256(len(header).to_bytes(4, "big") + bytes(4) + header)
     while chunk := content.read(_CHUNK_BYTES):
         digest.update(chunk)

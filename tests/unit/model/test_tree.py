@@ -17,11 +17,12 @@ from bootcpy.model.tree import (
 
 
 class MemoryStore:
-    """Dirtree objects in a dictionary; tells which were looked at."""
+    """Dirtree objects in a dictionary; tells which were looked at, and which were written."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Listing] = {}
         self.loaded: list[str] = []
+        self.written: list[str] = []
 
     def load(self, contents: str) -> Listing:
         self.loaded.append(contents)
@@ -32,6 +33,7 @@ class MemoryStore:
         text = repr((sorted(listing.files.items()), sorted(listing.dirs.items(), key=str)))
         checksum = hashlib.sha256(text.encode()).hexdigest()
         self.objects[checksum] = Listing(dict(listing.files), dict(listing.dirs))
+        self.written.append(checksum)
         return checksum
 
 
@@ -85,6 +87,8 @@ def store() -> MemoryStore:
         ({"d/": {"a": "1"}}, {".wh.d": "w", "d/": {"b": "2"}}, {"d/": {"b": "2"}}),
         ({"d/": {"a": "1", "b": "1"}}, {"d/": {".wh.a": "w"}}, {"d/": {"b": "1"}}),
         ({}, {"new/": {".wh.a": "w", "b": "2"}}, {"new/": {"b": "2"}}),
+        ({}, {"d/": {"e/": {".wh.a": "w"}}}, {"d/": {"e/": {}}}),
+        ({}, {"d/": {".wh.e": "w", "e/": {"a": "1"}}}, {"d/": {"e/": {"a": "1"}}}),
         # opaque directories
         (
             {"d/": {"a": "1", "e/": {"b": "1"}}},
@@ -144,8 +148,10 @@ def test_apply_layer_gives_opaque_directories_the_upper_metadata(store: MemorySt
 
 def test_apply_layer_refuses_a_whiteout_without_a_name(store: MemoryStore) -> None:
     upper = _stored(store, {"usr/": {".wh.": "w"}})
-    with pytest.raises(ImageContentError, match="whiteout without a name in /usr"):
-        apply_layer(_stored(store, {"usr/": {}}), upper, implicit=None)
+    lowers: list[Tree] = [{"usr/": {}}, {}]
+    for lower in lowers:
+        with pytest.raises(ImageContentError, match="whiteout without a name in /usr"):
+            apply_layer(_stored(store, lower), upper, implicit=None)
 
 
 def test_apply_layer_looks_only_where_the_upper_layer_is(store: MemoryStore) -> None:
@@ -156,6 +162,17 @@ def test_apply_layer_looks_only_where_the_upper_layer_is(store: MemoryStore) -> 
     apply_layer(base, upper, implicit=None, whiteouts=False)
     base.write()
     assert not untouched & set(store.loaded)
+
+
+def test_apply_layer_writes_only_what_is_new(store: MemoryStore) -> None:
+    base = _stored(store, {"d/": {"a": "1", "e/": {"f": "1"}}, "same/": {"b": "1"}})
+    upper = _stored(store, {"d/": {"c": "2", "e/": {"f": "1"}}, "n/": {"m/": {"x": "1"}}})
+    kept = {base.dirs["d"].dirs["e"].stored(), base.dirs["same"].stored()}
+    store.written.clear()
+    apply_layer(base, upper, implicit=frozenset())
+    base.write()
+    assert len(store.written) == 2  # the root, and d
+    assert not kept & set(store.written)
 
 
 # ------------------------------------------------------------------------ shards and links
