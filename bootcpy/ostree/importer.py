@@ -22,7 +22,6 @@ from bootcpy.ostree import encapsulated, streamed, unpacked
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.fetch import WantedLayer
 from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST
-from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST
 from bootcpy.ostree.layers import blob_ref
 from bootcpy.ostree.merge import merge_layers
 from bootcpy.ostree.objects import commit_metadata
