@@ -36,8 +36,14 @@ def require_support(sysroot: OSTree.Sysroot) -> None:
         )
 
 
-def owned_kargs(deployment: OSTree.Deployment) -> OwnedKargs:
-    """Return the kernel arguments of a booted or staged deployment, and who owns them."""
+def owned_kargs(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> OwnedKargs:
+    """Return the kernel arguments a booted or staged deployment boots with, and who owns them.
+
+    One that was staged without any gets those of the booted deployment at shutdown.
+    """
+    config = deployment.get_bootconfig()
+    if config is None or not config.get("options"):
+        deployment = sysroot.require_booted_deployment()
     return OwnedKargs(kargs=current_kargs(deployment), sources=_sources(deployment))
 
 

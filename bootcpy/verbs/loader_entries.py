@@ -27,7 +27,8 @@ def set_options_for_source(source: str, options: str | None, progress: Progress)
     with changing(progress) as system:
         require_support(system.sysroot)
         base = system.state.staged or system.booted
-        planned = plan_source(owned_kargs(staging.find(system.sysroot, base)), name, wanted)
+        current = owned_kargs(system.sysroot, staging.find(system.sysroot, base))
+        planned = plan_source(current, name, wanted)
         if planned is None:
             return Outcome(lines=(f"No changes needed for source '{name}'",))
         return _restage(system, base, planned, name)

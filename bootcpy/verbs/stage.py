@@ -105,7 +105,7 @@ def _kargs(system: System, tree: CommitTree) -> OwnedKargs:
     """
     machine = environment.machine()
     replaced = system.state.staged or system.booted
-    current = owned_kargs(staging.find(system.sysroot, replaced))
+    current = owned_kargs(system.sysroot, staging.find(system.sysroot, replaced))
     old = parse_kargs_d(read_kargs_d(CommitTree(REPO, replaced.checksum)), machine)
     new = parse_kargs_d(read_kargs_d(tree), machine)
     kargs = kargs_after_upgrade(current.kargs, without(old, owned(current.sources)), new)

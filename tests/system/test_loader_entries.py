@@ -170,16 +170,17 @@ def test_what_does_not_fit_into_a_boot_entry_is_refused(host: BootedHost) -> Non
     assert host.status()["status"]["staged"] is None
 
 
+@pytest.mark.parametrize("local", [["local=1"], []])
 def test_a_switch_starts_with_the_arguments_that_another_program_has_staged(
-    host: BootedHost, layout: Path
+    host: BootedHost, layout: Path, local: list[str]
 ) -> None:
     origin = host.root.parent / "staged-origin"
     origin.write_text("[origin]\nrefspec=x:y\n", encoding="utf-8")
     commit = host.status()["status"]["booted"]["ostree"]["checksum"]
     where = ("--stage", "--os=default", f"--origin-file={origin}")
-    host.admin("deploy", *where, "--karg-append=local=1", commit)
+    host.admin("deploy", *where, *(f"--karg-append={param}" for param in local), commit)
     write_image(layout, [BASE, {_KARGS_D: 'kargs = ["k=1"]'}], version="2")
     switched = host.bootc("switch", "--transport", "oci", str(layout))
     assert switched.returncode == 0, switched.stderr
     host.reboot()
-    assert host.kargs()[:-1] == ["rw", "quiet", "local=1", "k=1"]
+    assert host.kargs()[:-1] == ["rw", "quiet", *local, "k=1"]
