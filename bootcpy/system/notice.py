@@ -1,11 +1,13 @@
 """Signs left for other programs: that the status changed, and that a reboot is due."""
 
+import contextlib
 import os
 from pathlib import Path
 
 from bootcpy import paths
 
 _MODE = 0o755
+_OURS = "bootc: "
 
 
 def status_changed(root: Path = paths.SYSROOT) -> None:
@@ -17,4 +19,11 @@ def status_changed(root: Path = paths.SYSROOT) -> None:
 
 def reboot_required(what: str) -> None:
     """Leave `what` in /run/reboot-required, where kured and update notifiers look."""
-    paths.REBOOT_REQUIRED.write_text(f"bootc: Reboot required for {what}\n", encoding="utf-8")
+    paths.REBOOT_REQUIRED.write_text(f"{_OURS}Reboot required for {what}\n", encoding="utf-8")
+
+
+def reboot_not_required() -> None:
+    """Take back what `reboot_required` left; what other programs left there stays."""
+    with contextlib.suppress(FileNotFoundError):
+        if paths.REBOOT_REQUIRED.read_bytes().startswith(_OURS.encode()):
+            paths.REBOOT_REQUIRED.unlink()

@@ -197,10 +197,18 @@ def carry_out(system: System, decision: Decision) -> Outcome:
         case SetLock(locked):
             staging.set_lock(locked=locked)
             note_staged()
+            if locked or system.state.staged is None:
+                notice.reboot_not_required()
+            else:
+                notice.reboot_required(f"image: {digest_of(system.state.staged)}")
             notice.status_changed()
         case Reorder(order):
             staging.write_order(system.sysroot, order)
             note_staged()
+            if order[0].booted:  # unlike bootc, which asks for a reboot into what runs
+                notice.reboot_not_required()
+            else:
+                notice.reboot_required(f"image: {digest_of(order[0])}")
             notice.status_changed()
         case Stage():
             raise AssertionError("staging needs an image")
@@ -214,6 +222,11 @@ def finish(decision: Decision, lines: tuple[str, ...]) -> Outcome:
         DeploymentError: it was required and is not possible.
     """
     return Outcome(lines=(*lines, *soft_reboot.prepare(decision)), reboot=decision.reboot)
+
+
+def digest_of(deployment: Deployment) -> str:
+    """Name what a deployment holds: the image's digest, else the ostree commit."""
+    return deployment.image.manifest_digest if deployment.image else deployment.checksum
 
 
 def reboot_now() -> None:

@@ -1,10 +1,9 @@
 """`bootc rollback`: boot what ran before, or take that back."""
 
-from bootcpy.model.boot_state import Deployment
 from bootcpy.model.progress import Progress
 from bootcpy.model.update import Decision, Reorder, SoftReboot, decide_rollback
-from bootcpy.system import notice, systemd
-from bootcpy.verbs.change import Outcome, System, carry_out, changing
+from bootcpy.system import systemd
+from bootcpy.verbs.change import Outcome, System, carry_out, changing, digest_of
 from bootcpy.verbs.soft_reboot import require_possible
 
 
@@ -26,21 +25,15 @@ def reorder(system: System, decision: Decision) -> Outcome:
     outcome = carry_out(system, decision)
     if isinstance(decision.action, Reorder):
         first = decision.action.order[0]
-        notice.reboot_required(f"image: {_digest(first)}")
         kind = "revert" if first.booted else "rollback"
         systemd.journal(
-            f"{kind.capitalize()}: next boot is {_digest(first)}",
+            f"{kind.capitalize()}: next boot is {digest_of(first)}",
             systemd.MESSAGE_ROLLBACK,
             {
-                "bootc.manifest_digest": _digest(first),
+                "bootc.manifest_digest": digest_of(first),
                 "bootc.ostree_commit": first.checksum,
                 "bootc.rollback_type": kind,
-                "bootc.current_manifest_digest": _digest(system.booted),
+                "bootc.current_manifest_digest": digest_of(system.booted),
             },
         )
     return outcome
-
-
-def _digest(deployment: Deployment) -> str:
-    """Name what a deployment holds: the image's digest, else the ostree commit."""
-    return deployment.image.manifest_digest if deployment.image else deployment.checksum

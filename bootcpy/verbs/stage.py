@@ -73,7 +73,9 @@ def stage_commit(
     steps.done("bound_images")
     pruned = clean_up()
     steps.done("cleanup")
-    if not stage.locked:
+    if stage.locked:
+        notice.reboot_not_required()
+    else:
         notice.reboot_required(f"image: {record.manifest_digest}")
     notice.status_changed()
     systemd.journal(

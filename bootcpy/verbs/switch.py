@@ -15,12 +15,12 @@ from bootcpy.system.skopeo import OpenedImage
 from bootcpy.verbs.change import (
     Outcome,
     System,
-    carry_out,
     changing,
     pull,
     record_of,
     with_image,
 )
+from bootcpy.verbs.rollback import reorder
 from bootcpy.verbs.soft_reboot import require_possible
 from bootcpy.verbs.stage import require_bootable_here, stage_commit
 
@@ -47,7 +47,7 @@ def switch(
         require_possible(system.sysroot, soft_reboot)
         decision = decide_switch(system.state, target, apply=apply, soft_reboot=soft_reboot)
         if not isinstance(decision.action, Stage):
-            return carry_out(system, decision)
+            return reorder(system, decision)
         return fetch_and_stage(system, decision, decision.action, retain=retain)
 
 
