@@ -8,12 +8,14 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.model.progress import Progress
-from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.repo import explained
 from bootcpy.system.mount import enter_private_namespace
 
 _LOCK = paths.SYSROOT / "ostree/lock"
 _PAUSE_S = 0.25
+_FROZEN_S = 10.0
+_FROZEN_S = 10.0
 
 
 def open_sysroot() -> OSTree.Sysroot:
@@ -56,12 +58,28 @@ def locked_system(progress: Progress) -> Generator[OSTree.Sysroot]:
 
 
 def _acquire(sysroot: OSTree.Sysroot, progress: Progress) -> None:
-    if sysroot.try_lock()[1]:
+    thawed_by = time.monotonic() + _FROZEN_S
+    if _try_lock(sysroot, thawed_by):
         return
     # Polling, because a signal does not get through to libostree's own wait.
     with progress.step(f"Waiting for sysroot lock{_held_by()}..."):
-        while not sysroot.try_lock()[1]:
+        while not _try_lock(sysroot, thawed_by):
             time.sleep(_PAUSE_S)
+
+
+def _try_lock(sysroot: OSTree.Sysroot, thawed_by: float) -> bool:
+    """Lock, if nobody else holds it and the file system is not frozen.
+
+    Who writes a boot entry freezes /boot for a moment, often /sysroot's own file system;
+    the kernel does not make a frozen one writable.
+    """
+    try:
+        return bool(sysroot.try_lock()[1])
+    except GLib.Error as e:
+        frozen = e.matches(Gio.io_error_quark(), Gio.IOErrorEnum.BUSY)
+        if not frozen or time.monotonic() > thawed_by:
+            raise
+        return False
 
 
 def _held_by() -> str:
@@ -71,7 +89,10 @@ def _held_by() -> str:
 
 
 def _users_of(path: Path) -> Generator[tuple[int, str]]:
-    file = path.stat()
+    try:
+        file = path.stat()
+    except FileNotFoundError:  # nobody has ever locked here
+        return
     for process in Path("/proc").iterdir():
         if not process.name.isdigit() or int(process.name) == os.getpid():
             continue
