@@ -8,7 +8,7 @@ from bootcpy.model.progress import BytesProgress, LayerBytes, Progress
 from bootcpy.ostree.fetch import WantedLayer
 from bootcpy.system.skopeo import OpenedImage
 
-_SHORT_DIGEST = 21  # as bootc shortens them in progress events
+_SHORT_DIGEST = 21  # as bootc describes a layer: `sha256:` and enough to tell it by
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class Reporter:
             LayerBytes(
                 subtask="layer" if index in self._ordinary else "ostree chunk",
                 description=wanted.layer.blob.digest[:_SHORT_DIGEST],
-                id=wanted.layer.blob.digest[:_SHORT_DIGEST],
+                id=wanted.layer.blob.digest,
                 bytes_cached=0,
                 bytes=count,
                 bytes_total=wanted.blob.size_bytes,
