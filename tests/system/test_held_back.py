@@ -13,7 +13,7 @@ from tests.system.oci_layout import BASE, write_image
 pytestmark = IN_CONTAINER
 
 _LOCK_FILE = "ostree/staged-deployment-locked"
-KARGS_D = "usr/lib/bootc/kargs.d"
+_KARGS_D = "usr/lib/bootc/kargs.d"
 _KILLED = 9
 # bootc, killed as soon as a call of libostree has staged something.
 _KILLED_ONCE_STAGED = """
@@ -67,7 +67,7 @@ def test_a_download_is_held_back_from_the_moment_it_is_staged(
 ) -> None:
     if replaces:
         _answer(host, "upgrade")
-        write_image(layout, [BASE | {f"{KARGS_D}/a.toml": 'kargs = ["a=3"]'}], version="3")
+        write_image(layout, [BASE | {f"{_KARGS_D}/a.toml": 'kargs = ["a=3"]'}], version="3")
     finished = subprocess.run(
         host.command("python3", "-c", _KILLED_ONCE_STAGED, "upgrade", "--download-only"),
         env=host.environment(),
@@ -83,7 +83,7 @@ def test_a_download_is_held_back_from_the_moment_it_is_staged(
 def test_what_is_held_back_has_the_kernel_arguments_of_its_image(
     host: BootedHost, layout: Path
 ) -> None:
-    write_image(layout, [BASE | {f"{KARGS_D}/a.toml": 'kargs = ["a=ü", "b"]'}], version="3")
+    write_image(layout, [BASE | {f"{_KARGS_D}/a.toml": 'kargs = ["a=ü", "b"]'}], version="3")
     _answer(host, "upgrade", "--download-only")
     _answer(host, "upgrade", "--from-downloaded")
     host.reboot()
