@@ -37,13 +37,10 @@ def list_(
 ) -> None:
     """List the images that this host holds."""
     from bootcpy.verbs import image as verb
-    from bootcpy.verbs.status import is_in_container
 
-    # In a container `all` means what the image itself binds, as with bootc.
-    if type_ is ImageType.LOGICAL or (type_ is ImageType.ALL and is_in_container()):
-        names: tuple[str, ...] = ()
-    else:
-        names = verb.host_images()
+    names: tuple[str, ...] = ()
+    if type_ is not ImageType.LOGICAL:
+        names = verb.list_images(host_only=type_ is ImageType.HOST)
     if form is ListFormat.JSON:
         entries = [{"image_type": "host", "image": name} for name in names]
         print(json.dumps(entries, indent=2))

@@ -1,7 +1,6 @@
 """Where this process runs: rights, container, machine."""
 
 import os
-import platform
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,17 @@ class ProcessFacts:
 
 def machine() -> str:
     """Return the architecture as `uname -m` prints it."""
-    return platform.machine()
+    return os.uname().machine
+
+
+def is_in_container() -> bool:
+    """Return whether this process runs in a container, by bootc's three signs."""
+    return "container" in os.environ or paths.CONTAINER_ENV.exists() or paths.DOCKER_ENV.exists()
+
+
+def is_ostree_host() -> bool:
+    """Return whether libostree booted the system that this process runs on, not in."""
+    return not is_in_container() and paths.OSTREE_BOOTED.exists()
 
 
 def parse_container_facts(text: str) -> ContainerFacts | None:

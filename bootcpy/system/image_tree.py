@@ -27,7 +27,8 @@ from bootcpy.model.prepare import (
 )
 from bootcpy.model.prepare_files import FILES, ImageFile
 from bootcpy.model.prepare_var import FACTORY, VarEntry, VarKind
-from bootcpy.paths import CONTAINER_ENV, DOCKER_ENV, MODULES, OSTREE_BOOTED
+from bootcpy.paths import MODULES, OSTREE_BOOTED
+from bootcpy.system import environment
 from bootcpy.system.mount import read_mounts
 from bootcpy.system.run import run
 
@@ -43,7 +44,7 @@ def read_surroundings() -> Surroundings:
     return Surroundings(
         is_root=os.geteuid() == 0,
         ostree_booted=OSTREE_BOOTED.exists(),
-        container_marked=CONTAINER_ENV.exists() or DOCKER_ENV.exists() or "container" in os.environ,
+        container_marked=environment.is_in_container(),
         init_has_other_root=other_root,
     )
 

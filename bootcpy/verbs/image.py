@@ -13,9 +13,9 @@ from bootcpy.model import oci_archive
 from bootcpy.model.image import ImageReference, Transport
 from bootcpy.model.oci_archive import Blob
 from bootcpy.model.progress import Progress
+from bootcpy.system import environment
 from bootcpy.system.run import run
 from bootcpy.verbs.rights import require_rights
-from bootcpy.verbs.status import is_in_container
 
 DEFAULT_TARGET = "localhost/bootc"
 _WORK_PARENT = Path("/var/tmp")  # noqa: S108 - on disk, as an image is too large for /tmp
@@ -29,13 +29,18 @@ class Copied:
     digest: str
 
 
-def host_images() -> tuple[str, ...]:
+def list_images(*, host_only: bool) -> tuple[str, ...]:
     """Return the images that the booted system's repository holds.
+
+    In a container, unless `host_only`, that is what the image itself binds, as with bootc;
+    bound images are not supported yet, so there is none.
 
     Raises:
         EnvironmentMismatchError: the system was not booted through libostree.
         BootcpyError: the repository cannot be read.
     """
+    if environment.is_in_container() and not host_only:
+        return ()
     _require_booted("Listing host images requires a booted bootc system")
     from bootcpy.ostree import export, repo  # noqa: PLC0415 - only a booted host needs libostree
 
@@ -90,7 +95,7 @@ def copy_to_storage(
 
 
 def _require_booted(message: str) -> None:
-    if is_in_container() or not paths.OSTREE_BOOTED.exists():
+    if not environment.is_ostree_host():
         raise EnvironmentMismatchError(message, hint="run it on a host that was installed by bootc")
 
 

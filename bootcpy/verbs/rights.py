@@ -2,7 +2,6 @@
 
 from bootcpy.errors import EnvironmentMismatchError, PrivilegeError
 from bootcpy.system import environment
-from bootcpy.verbs.status import is_in_container
 
 
 def require_rights() -> None:
@@ -12,7 +11,7 @@ def require_rights() -> None:
         EnvironmentMismatchError: this is a container.
         PrivilegeError: a right is missing.
     """
-    if is_in_container():
+    if environment.is_in_container():
         raise EnvironmentMismatchError(
             "Detected container; this command requires a booted host system.",
             hint="run it on the host",

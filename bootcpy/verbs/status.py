@@ -1,14 +1,11 @@
 """`bootc status`: what is booted, staged and kept, as the host document."""
 
-import os
-
-from bootcpy import paths
 from bootcpy.model.boot_state import BootState
 from bootcpy.model.host import Host
 from bootcpy.model.slots import booted_only as without_staged_and_rollback
 from bootcpy.model.slots import host_from_state
 from bootcpy.model.staged_record import Arrival
-from bootcpy.system import staged_record
+from bootcpy.system import environment, staged_record
 
 
 def status(*, booted_only: bool = False) -> Host:
@@ -19,7 +16,7 @@ def status(*, booted_only: bool = False) -> Host:
     Raises:
         DeploymentError: the deployments cannot be read.
     """
-    if is_in_container() or not paths.OSTREE_BOOTED.exists():
+    if not environment.is_ostree_host():
         return host_from_state(BootState())
     from bootcpy.ostree import deployments  # noqa: PLC0415 - only a booted host needs libostree
 
@@ -39,8 +36,3 @@ def read_warning() -> Arrival | None:
 
     arrival = read_arrival()
     return arrival if arrival.message else None
-
-
-def is_in_container() -> bool:
-    """Return whether this process runs in a container, by bootc's three signs."""
-    return "container" in os.environ or paths.CONTAINER_ENV.exists() or paths.DOCKER_ENV.exists()

@@ -3,10 +3,9 @@
 import os
 from typing import NoReturn
 
-from bootcpy import paths
 from bootcpy.errors import BootcpyError, EnvironmentMismatchError
+from bootcpy.system import environment
 from bootcpy.verbs.rights import require_rights
-from bootcpy.verbs.status import is_in_container
 
 
 def usr_overlay(*, read_only: bool = False) -> NoReturn:
@@ -17,7 +16,7 @@ def usr_overlay(*, read_only: bool = False) -> NoReturn:
         PrivilegeError: a right is missing.
         BootcpyError: the program ostree is not installed.
     """
-    if is_in_container() or not paths.OSTREE_BOOTED.exists():
+    if not environment.is_ostree_host():
         raise EnvironmentMismatchError(
             "usroverlay only applies on booted hosts",
             hint="install an image with `bootc install`, and boot that",
