@@ -20,12 +20,13 @@ class BootcpyError(Exception):
     """Something foreseeable went wrong: `message` says what, `hint` what to do about it."""
 
     exit_status = ExitStatus.FAILED
+    usual_hint: str | None = None  # what to do where nothing better is said
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         """Keep the one-line `message` and the optional one-line `hint`."""
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle without calling __init__, whose arguments differ between the kinds.
@@ -68,6 +69,8 @@ class EnvironmentMismatchError(BootcpyError):
 class ConfigurationError(BootcpyError):
     """A configuration file is malformed; the message names the file, line and key."""
 
+    usual_hint = "correct the file"
+
 
 class ReferenceFormatError(BootcpyError):
     """An image reference does not follow the grammar."""
@@ -84,6 +87,8 @@ class ImageUnavailableError(ImageError):
 class ImageContentError(ImageError):
     """An image can be read, but what it holds is corrupt or cannot boot here."""
 
+    usual_hint = "build or pull the image again"
+
 
 class TargetError(BootcpyError):
     """The disk or directory to install to is unsuitable; nothing has been written."""
@@ -91,6 +96,8 @@ class TargetError(BootcpyError):
 
 class NoSpaceError(BootcpyError):
     """There is less room than the work needs; the message has both numbers."""
+
+    usual_hint = "free some space, and run the command again"
 
 
 class DeploymentError(BootcpyError):

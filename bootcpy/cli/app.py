@@ -5,6 +5,7 @@ on purpose (`BootcpyError`) becomes one `error:` line, a `hint:` line and an exi
 here; anything else is a bug and keeps its traceback.
 """
 
+import errno
 import logging
 import os
 import signal
@@ -19,7 +20,7 @@ from typing import Annotated, Any
 from bootcpy import __version__
 from bootcpy.cli.commands import COMMANDS, GROUPS, NAMES, Command, named_by
 from bootcpy.cli.typer_alone import typer
-from bootcpy.errors import BootcpyError, ExitStatus, UsageError
+from bootcpy.errors import BootcpyError, ExitStatus, NoSpaceError, UsageError
 
 # What typer raises for words it does not know; newer ones have a click of their own.
 _WrongWords: type[Any] = typer.BadParameter.__mro__[1]
@@ -61,6 +62,13 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMAN
         return ExitStatus.TERMINATED if e.signal is signal.SIGTERM else ExitStatus.INTERRUPTED
     except BrokenPipeError:
         return _reader_went_away()
+    except OSError as e:
+        if e.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        error = NoSpaceError(f"no space left to write {e.filename or 'the output'}")
+        _report(error)
+        return error.exit_status
     return status
 
 
@@ -159,9 +167,13 @@ def _report(error: BootcpyError) -> None:
 
 def _reader_went_away() -> int:
     """End quietly when stdout was a pipe that nobody reads any more, as in `bootc … | head`."""
+    _drop_output()
+    return ExitStatus.FAILED
+
+
+def _drop_output() -> None:
     # The interpreter flushes stdout once more when it ends.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitStatus.FAILED
 
 
 @contextmanager
@@ -183,7 +195,10 @@ def _signals_unwinding() -> Generator[None]:
 
 
 def _set_up_environment() -> None:
-    """Give tools a home directory, as bootc does, and our log a level."""
+    """Give tools a home directory, as bootc does, our log a level, and output a place."""
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by who called us
+            setattr(sys, stream, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     if os.geteuid() == 0:
         os.environ.setdefault("HOME", "/root")
     asked = os.environ.get("BOOTC_LOG") or os.environ.get("RUST_LOG") or ""

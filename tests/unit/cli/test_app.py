@@ -174,6 +174,24 @@ def test_help_lists_commands_but_not_the_hidden(
     assert "╭" not in top + install
 
 
+@pytest.mark.parametrize(
+    ("streams", "status", "stderr"),
+    [
+        (">/dev/full", 1, "error: no space left to write the output\n"),
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+    ],
+)
+def test_output_that_goes_nowhere(streams: str, status: int, stderr: str) -> None:
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -m bootcpy --version {streams}', sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr.partition("hint: ")[0]) == (status, stderr)
+
+
 def test_takes_anything_hands_unknown_options_over(capsys: pytest.CaptureFixture[str]) -> None:
     generator = "/usr/lib/systemd/system-generators/bootc-systemd-generator"
     assert status_of(generator, "/run/systemd/generator", "--late") == 0
