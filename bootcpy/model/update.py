@@ -168,7 +168,10 @@ def tracked_image(state: BootState, tag: str | None = None) -> SignedImageRefere
             "You can run `rpm-ostree reset` to undo the modifications."
         )
     if tag is not None:
-        raise DeploymentError("--tag requires a booted image with a specified source")
+        raise DeploymentError(
+            "--tag requires a booted image with a specified source",
+            hint="say what to follow with `bootc switch IMAGE`",
+        )
     raise DeploymentError(
         "No image source specified", hint="say what to follow with `bootc switch IMAGE`"
     )
