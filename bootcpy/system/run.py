@@ -2,8 +2,7 @@
 
 `run()` is for tools that finish: arguments in, text out. It is built on `sh`,
 which forks in Python and therefore must not be called while the process has
-more than one thread. Nothing in bootcpy starts one, but for a forked child that reads a
-layer (`bootcpy.system.layer_tar`) and runs nothing more. `spawn()` is for children that
+more than one thread; nothing in bootcpy starts one. `spawn()` is for children that
 talk to us over descriptors while they run (skopeo's image proxy, decompressors).
 """
 
