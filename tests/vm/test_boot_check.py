@@ -1,14 +1,12 @@
 """An update that a shutdown could not finish, and one that lost its power, are told of."""
 
 import shlex
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.vm.conftest import Boot
+from tests.vm.conftest import Resume
 from tests.vm.updates import NAME, digests, publish, trust, wait_until_started
-from tools import image, qemu
+from tools import image
 from tools.guest import Guest
 from tools.registry import Registry
 
@@ -19,17 +17,12 @@ _HINT = "run `bootc upgrade` to stage it again"
 
 @pytest.mark.slow
 def test_a_lost_update_is_told(
-    built_image: image.BuiltImage,
-    base_disk: Callable[[str], Path],
-    overlay: Callable[[Path], qemu.Disk],
-    registry: Registry,
-    boot: Boot,
+    built_image: image.BuiltImage, registry: Registry, resume: Resume
 ) -> None:
     second = publish(built_image, registry, number=2)
     name = registry.from_guest(NAME)
     what = f"the update to docker://{name} ({second})"
-    with boot(overlay(base_disk("ext4"))) as guest:
-        guest.wait_until_running()
+    with resume() as guest:
         assert guest.run("systemctl is-active bootc-status-updated.path").stdout == "active\n"
         # Nothing of ours was run at this boot.
         assert _result(guest, "bootc-boot-check.service") == "no"
