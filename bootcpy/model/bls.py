@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bootcpy.errors import ConfigurationError
 
 # "ostree-2.conf", or with boot counting "ostree-2+3.conf" and "ostree-2+1-2.conf".
-_FILE_NAME = re.compile(r"(?P<id>.+?)(?:\+(?P<left>\d+)(?:-(?P<done>\d+))?)?\.conf")
+_FILE_NAME = re.compile(r"(?P<id>.+?)(?:\+(?P<left>\d+)(?:-\d+)?)?\.conf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,6 @@ class Entry:
     devicetree: str | None = None
     grub_users: str | None = None  # who may boot it once GRUB asks for passwords
     tries_left: int | None = None  # boot counting, when the file name has counters
-    tries_done: int | None = None
 
 
 def parse_entry(file_name: str, text: str) -> Entry:
@@ -53,7 +52,7 @@ def parse_entry(file_name: str, text: str) -> Entry:
             f"boot loader entry {file_name} has no line `linux /PATH`",
             hint="remove the entry, or deploy again so that it is rewritten",
         )
-    left, done = name["left"], name["done"]
+    left = name["left"]
     return Entry(
         id=name["id"],
         title=last("title") or name["id"],
@@ -64,7 +63,6 @@ def parse_entry(file_name: str, text: str) -> Entry:
         devicetree=last("devicetree") or None,
         grub_users=values["grub_users"][-1] if "grub_users" in values else None,
         tries_left=None if left is None else int(left),
-        tries_done=None if done is None else int(done),
     )
 
 
