@@ -55,6 +55,7 @@ def test_a_plain_host_follows_an_image_and_goes_back(host: BootedHost, tmp_path:
     before = host.status()
     assert before["status"]["booted"]["image"] is None
     assert before["status"]["type"] is None
+    assert host.bootc("upgrade").stderr.startswith("error: No image source specified\n")
     plain = before["status"]["booted"]["ostree"]["checksum"]
     etc = _directory(host, plain) / "etc"
     (etc / "local").write_text("kept\n", encoding="utf-8")

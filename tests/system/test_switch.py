@@ -33,27 +33,6 @@ def test_switch_follows_another_image_and_back(host: BootedHost, tmp_path: Path)
     assert "a=1" not in host.kargs()
 
 
-def test_switch_from_plain_ostree_and_back(tmp_path: Path) -> None:
-    host = BootedHost.make(tmp_path)
-    host.fake_program("systemctl")
-    plain = host.commit({"usr/plain": "x"})
-    host.ostree("refs", "--create=debian:stable/amd64", plain)
-    host.deploy(plain, "[origin]\nrefspec=debian:stable/amd64\n")
-    host.boot()
-    assert refusal(host, "upgrade") == "No image source specified"
-    image = tmp_path / "image"
-    digest = write_image(image)
-    answer(host, "switch", "--transport", "oci", str(image))
-    host.reboot()
-    status = host.status()["status"]
-    assert status["booted"]["image"]["imageDigest"] == digest
-    assert status["rollback"]["ostree"]["checksum"] == plain
-    assert answer(host, "rollback") == ["Next boot: rollback deployment"]
-    host.reboot()
-    assert host.status()["status"]["booted"]["ostree"]["checksum"] == plain
-    host.release()
-
-
 def test_switch_mutate_in_place_only_rewrites_the_origin(host: BootedHost) -> None:
     name = next((host.root / "ostree/deploy/default/deploy").glob("*.0")).name
     finished = subprocess.run(

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import IN_CONTAINER, BootedHost, tool
 from tests.system.installed_host import KARGS_1, KARGS_2, answer, digests, refusal
 from tests.system.oci_layout import BASE, write_image
 
@@ -168,6 +168,25 @@ def test_upgrade_apply_reboots_once_staged(host: BootedHost, layout: Path) -> No
     assert calls.read_text(encoding="utf-8") == reboot
     assert host.bootc("upgrade", "--apply").returncode == 143
     assert calls.read_text(encoding="utf-8") == reboot * 2
+
+
+def test_upgrade_takes_another_tag_of_the_same_directory(
+    host: BootedHost, layout: Path, tmp_path: Path
+) -> None:
+    stick = tmp_path / "stick"
+    versions = {}
+    for tag in ("stable", "next"):
+        versions[tag] = write_image(layout, [BASE, {"usr/tag": tag}], version=tag)
+        tool("skopeo", "copy", "--quiet", f"oci:{layout}", f"oci:{stick}:{tag}")
+    answer(host, "switch", "--transport=oci", f"{stick}:stable")
+    host.reboot()
+    assert answer(host, "upgrade") == ["No update available."]
+    lines = answer(host, "upgrade", "--tag=next")
+    assert lines[0] == f"Queued for next boot: ostree-unverified-image:oci:{stick}:next"
+    host.reboot()
+    assert digests(host)["booted"] == versions["next"]
+    assert host.status()["spec"]["image"] == {"image": f"{stick}:next", "transport": "oci"}
+    assert answer(host, "upgrade") == ["No update available."]
 
 
 def test_twenty_upgrades_leave_two_images(host: BootedHost, layout: Path) -> None:
