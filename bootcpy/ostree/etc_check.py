@@ -6,16 +6,11 @@ from pathlib import Path
 from bootcpy import paths
 from bootcpy.errors import DeploymentError
 from bootcpy.model.etc_merge import Incoming, Kind, find_conflicts, find_left_behind
-from bootcpy.ostree.bindings import Gio, OSTree
+from bootcpy.model.tree import Directory
+from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.objects import open_tree
 from bootcpy.ostree.repo import explained
 from bootcpy.system.etc_tree import read_etc
-
-_ATTRIBUTES = "standard::name,standard::type,standard::symlink-target"
-_KINDS = {
-    Gio.FileType.DIRECTORY: Kind.DIRECTORY,
-    Gio.FileType.SYMBOLIC_LINK: Kind.LINK,
-    Gio.FileType.REGULAR: Kind.FILE,
-}
 
 
 def require_mergeable_etc(sysroot: OSTree.Sysroot, commit: str) -> tuple[str, ...]:
@@ -44,22 +39,19 @@ def require_mergeable_etc(sysroot: OSTree.Sysroot, commit: str) -> tuple[str, ..
 
 
 def _incoming_etc(repo: OSTree.Repo, commit: str) -> dict[str, Incoming]:
-    _, root, _ = repo.read_commit(commit, None)
-    etc = root.resolve_relative_path("usr/etc")
-    if etc.query_file_type(Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, None) != (
-        Gio.FileType.DIRECTORY
-    ):
-        return {}
-    return {str(path): found for path, found in _walk(etc, Path())}
+    etc = open_tree(repo, commit).find("usr/etc")
+    objects = Path(f"/proc/self/fd/{repo.get_dfd()}/objects")
+    return {} if etc is None else dict(_walk(objects, etc, ""))
 
 
-def _walk(directory: Gio.File, path: Path) -> Iterator[tuple[Path, Incoming]]:
-    for info in directory.enumerate_children(
-        _ATTRIBUTES, Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, None
-    ):
-        name = info.get_name()
-        kind = _KINDS.get(info.get_file_type(), Kind.SPECIAL)
-        target = info.get_symlink_target() if kind is Kind.LINK else None
-        yield path / name, Incoming(kind=kind, target=target or "")
-        if kind is Kind.DIRECTORY:
-            yield from _walk(directory.get_child(name), path / name)
+def _walk(objects: Path, directory: Directory, path: str) -> Iterator[tuple[str, Incoming]]:
+    """Yield what is below a directory; a bare repository has links as links among its objects."""
+    for name, checksum in directory.files.items():
+        file = objects / checksum[:2] / f"{checksum[2:]}.file"
+        if file.is_symlink():
+            yield f"{path}{name}", Incoming(kind=Kind.LINK, target=str(file.readlink()))
+        else:
+            yield f"{path}{name}", Incoming(kind=Kind.FILE)
+    for name, below in directory.dirs.items():
+        yield f"{path}{name}", Incoming(kind=Kind.DIRECTORY)
+        yield from _walk(objects, below, f"{path}{name}/")
