@@ -18,6 +18,7 @@ from bootcpy import paths
 from bootcpy.errors import BootcpyError, TargetError
 from bootcpy.model.bootable import require_bootable_tree, requires_composefs
 from bootcpy.model.config import InstallConfig
+from bootcpy.model.image import ImageReference
 from bootcpy.model.install import (
     InstallRequest,
     SourceImage,
@@ -151,33 +152,36 @@ def _source_date_epoch() -> int | None:
 def _source_image(
     image: skopeo.OpenedImage, own: containers_storage.OwnImage | None, machine: str
 ) -> SourceImage:
-    """Return what the plan needs to know of the image; look into it where it is our own root."""
-    kargs: tuple[str, ...] | None = None
-    composefs_required = False
-    bound_images: tuple[str, ...] = ()
-    if own is not None:
-        facts = boot_facts.read(_OWN_ROOT)
-        require_bootable_tree(facts, composefs_supported=sysroot.supports_composefs())
-        composefs_required = requires_composefs(facts.prepare_root_conf or "")
-        kargs_d = read_drop_ins([_OWN_ROOT / paths.KARGS_D], suffix=".toml")
-        kargs = parse_kargs_d(kargs_d, machine)
-        bound_images = tuple(path.name for path in (_OWN_ROOT / paths.BOUND_IMAGES_D).glob("*"))
-    if own is None:
-        reference, name = image.reference, image.reference.name
-    else:
-        bare = own.name.partition("@")[0]
-        reference = type(image.reference)(image.reference.transport, bare)
-        reference, name = reference.with_digest(image.manifest_digest), own.name
-    return SourceImage(
-        reference=reference,
-        name=name,
+    """Return what the plan needs to know of the image.
+
+    Raises:
+        ImageContentError: it is our own, and this root shows that it does not boot.
+        ConfigurationError: one of its kargs.d files is malformed.
+    """
+    source = SourceImage(
+        reference=image.reference,
+        name=image.reference.name,
         manifest_digest=image.manifest_digest,
         version=image.config.version,
         layers=len(image.manifest.layers),
         unpacked_bytes=unpacked_size(image.blobs),
-        kargs=kargs,
-        composefs_required=composefs_required,
-        bound_images=bound_images,
+        kargs=None,
+    )
+    return source if own is None else _looked_into(source, own.name, machine)
+
+
+def _looked_into(source: SourceImage, name: str, machine: str) -> SourceImage:
+    """Return `source`, which podman knows as `name` and whose root is ours, with what is in it."""
+    facts = boot_facts.read(_OWN_ROOT)
+    require_bootable_tree(facts, composefs_supported=sysroot.supports_composefs())
+    named = ImageReference(source.reference.transport, name.partition("@")[0])
+    return replace(
+        source,
+        reference=named.with_digest(source.manifest_digest),
+        name=name,
+        kargs=parse_kargs_d(read_drop_ins([_OWN_ROOT / paths.KARGS_D], suffix=".toml"), machine),
+        composefs_required=requires_composefs(facts.prepare_root_conf or ""),
+        bound_images=tuple(path.name for path in (_OWN_ROOT / paths.BOUND_IMAGES_D).glob("*")),
     )
 
 
