@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import ssl
 import threading
+from base64 import b64encode
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +23,17 @@ class FaultyRegistry:
         self.broken: str | None = None  # a blob that ends in the middle, after which all fails
         self.down = False
         self.stalled: str | None = None  # a blob of which the second half comes when told to
+        self.credentials: str | None = None  # USER:PASSWORD, without which nothing is served
         self.half_sent, self.go_on = threading.Event(), threading.Event()
+
+    def refusal(self, authorization: str | None) -> int:
+        """Return the status that a request with this header is refused with; 0 if it is not."""
+        if self.down:
+            return 503
+        if self.credentials is None:
+            return 0
+        wanted = f"Basic {b64encode(self.credentials.encode()).decode()}"
+        return 0 if authorization == wanted else 401
 
     def manifest(self) -> bytes:
         """Return the manifest that the layout's index names."""
@@ -37,17 +49,31 @@ class _Server(ThreadingHTTPServer):
     def handle_error(self, *_arguments: object) -> None:
         """Keep quiet about clients that go away; some are killed on purpose."""
 
+    def use_tls(self, certificate: Path | None) -> None:
+        """Serve with the certificate and key in a file, if there is one."""
+        if certificate is None:
+            return
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        self.socket = tls.wrap_socket(self.socket, server_side=True)
+
 
 @contextmanager
-def serving(layout: Path) -> Generator[FaultyRegistry]:
-    """Serve `layout` on a free port until the context ends."""
+def serving(layout: Path, *, certificate: Path | None = None) -> Generator[FaultyRegistry]:
+    """Serve `layout` on a free port until the context ends.
+
+    With TLS, if `certificate` is a file with a certificate and its key.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            if registry.down:
-                self.send_error(503)
+            if refused := registry.refusal(self.headers.get("Authorization")):
+                self.send_response(refused)
+                self.send_header("WWW-Authenticate", 'Basic realm="test"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
             elif "/manifests/" in self.path:
                 registry.requested.append("manifest")
                 self._answer(registry.manifest(), "application/vnd.oci.image.manifest.v1+json")
@@ -88,6 +114,7 @@ def serving(layout: Path) -> Generator[FaultyRegistry]:
             """Keep pytest's output short."""
 
     server = _Server(("127.0.0.1", 0), Handler)
+    server.use_tls(certificate)
     registry = FaultyRegistry(layout, server.server_port)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -1,31 +1,12 @@
 """/run/reboot-required tells of what boots next and does not run yet, and of nothing else."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.system.booted_host import BootedHost
-from tests.system.installed_host import answer, digests, installed
+from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.installed_host import answer, digests
 from tests.system.oci_layout import BASE, write_image
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
-    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
-)
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Path:
-    return tmp_path / "layout"
-
-
-@pytest.fixture
-def host(tmp_path: Path, layout: Path) -> Iterator[BootedHost]:
-    write_image(layout)
-    with installed(tmp_path, layout, kargs=["rw"]) as host:
-        yield host
+pytestmark = IN_CONTAINER
 
 
 def _required(host: BootedHost) -> str | None:
