@@ -165,7 +165,8 @@ def tracked_image(state: BootState, tag: str | None = None) -> SignedImageRefere
     if any(d is not None and d.origin.layering for d in (state.booted, state.staged)):
         raise DeploymentError(
             "Deployment contains local rpm-ostree modifications; cannot upgrade via bootc. "
-            "You can run `rpm-ostree reset` to undo the modifications."
+            "You can run `rpm-ostree reset` to undo the modifications.",
+            hint="`bootc switch IMAGE` leaves them behind",
         )
     if tag is not None:
         raise DeploymentError(
