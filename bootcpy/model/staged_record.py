@@ -94,7 +94,7 @@ class Arrival:
     reason: str = ""
 
 
-_LOST_HINT = "run `bootc upgrade` to stage it again"
+_UPGRADE_AGAIN = "run `bootc upgrade` to stage it again"
 _NO_REASON = "the system did not shut down in order, as when the power fails"
 
 
@@ -112,7 +112,7 @@ def judge_arrival(
     if record is None:
         if failure is None:
             return Arrival(fate=Fate.UNKNOWN)
-        return _lost("an update that was staged", failure)
+        return _lost("an update that was staged", failure, hint=_UPGRADE_AGAIN)
     booted = next((each for each in deployments if each.booted), None)
     # The kernel's boot goes on when a soft reboot enters another deployment.
     if record.boot_id == boot_id and (booted is None or _name(booted) == record.staged_in):
@@ -133,7 +133,10 @@ def _judge(
     if booted is None or _name(booted) != record.staged_in:
         return Arrival(fate=Fate.SET_ASIDE)
     if found is None:
-        return _lost(what, record.reason or failure or _NO_REASON)
+        hint = _UPGRADE_AGAIN
+        if booted.origin.image is None or str(booted.origin.image.image) != record.image:
+            hint = "run the same `bootc switch` to stage it again"
+        return _lost(what, record.reason or failure or _NO_REASON, hint=hint)
     if found.index > booted.index:
         return Arrival(fate=Fate.SET_ASIDE)
     return Arrival(
@@ -143,11 +146,11 @@ def _judge(
     )
 
 
-def _lost(what: str, reason: str) -> Arrival:
+def _lost(what: str, reason: str, *, hint: str) -> Arrival:
     one_line = " ".join(reason.split()).removeprefix("error: ")
     return Arrival(
         fate=Fate.LOST,
         message=f"{what} was not applied: {one_line}",
-        hint=_LOST_HINT,
+        hint=hint,
         reason=one_line,
     )

@@ -12,7 +12,7 @@ from tools.registry import Registry
 
 _MOTD = "cat /run/motd.d/50-bootc"
 _FAILED = "systemctl list-units --failed --no-legend --plain | cut -d' ' -f1 | sort"
-_HINT = "run `bootc upgrade` to stage it again"
+_HINT = "run the same `bootc switch` to stage it again"
 
 
 @pytest.mark.slow

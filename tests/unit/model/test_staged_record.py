@@ -13,6 +13,7 @@ _RECORD = StagedRecord.of(_NEW, _OLD, boot_id="boot 1", staged_at="2026-11-20T21
 _WHAT = f"the update to docker://quay.io/example/os:latest ({DIGEST_2}), staged"
 _WHEN = f"{_WHAT} 2026-11-20T21:03:00Z,"
 _AGAIN = "run `bootc upgrade` to stage it again"
+_SWITCH_AGAIN = "run the same `bootc switch` to stage it again"
 
 
 def _order(*deployments: Deployment, booted: Deployment) -> tuple[Deployment, ...]:
@@ -143,3 +144,9 @@ def test_a_record_names_an_ostree_commit_by_its_ref() -> None:
 def test_parse_refuses_what_is_no_record(text: str) -> None:
     with pytest.raises(ConfigurationError, match="malformed"):
         StagedRecord.parse(text)
+
+
+def test_a_lost_switch_is_not_repeated_by_an_upgrade() -> None:
+    record = replace(_RECORD, image="docker://quay.io/example/another:latest")
+    arrival = judge_arrival(record, _order(_OLD, booted=_OLD), boot_id="boot 2", failure=None)
+    assert (arrival.fate, arrival.hint) == (Fate.LOST, _SWITCH_AGAIN)
