@@ -67,7 +67,7 @@ def record(disk: qemu.Disk, directory: Path) -> Recording:
     Raises:
         subprocess.CalledProcessError: qemu-img fails.
     """
-    base, log = directory / "recording-base.img", directory / "recording.log"
+    base, log = directory / "recording-base.img", directory / "recording-writes.img"
     log.unlink(missing_ok=True)
     convert = ["qemu-img", "convert", "-f", disk.format, "-O", "raw", str(disk.path), str(base)]
     subprocess.run(convert, check=True)
