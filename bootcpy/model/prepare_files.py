@@ -1,6 +1,6 @@
 """The small files that `bootc container prepare` writes into an image."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bootcpy import paths
@@ -64,13 +64,6 @@ _USELESS_UNITS = (
     "unattended-upgrades.service",
 )
 
-# The first boot applies presets to all units. systemd's default for a unit that no preset names
-# is `enable`, so what the image's builder disabled would come back; and 90-systemd.preset would
-# change /etc on every machine. An image's own presets sort before this one.
-_PRESET = f"""{MARK}: what is enabled was decided in the build.
-disable *
-"""
-
 # Also for an openssh-server without a unit of its own, or a first boot cut short.
 _SSH_HOST_KEYS = f"""{MARK}: the image has no SSH host keys.
 [Unit]
@@ -133,11 +126,6 @@ FILES = (
         purpose="autoremove takes superseded kernels, and apt explains itself on a host",
     ),
     ImageFile(
-        path="usr/lib/systemd/system-preset/89-bootc.preset",
-        text=_PRESET,
-        purpose="the first boot enables nothing by itself",
-    ),
-    ImageFile(
         path="usr/lib/systemd/system/bootc-ssh-host-keys.service",
         text=_SSH_HOST_KEYS,
         purpose="each machine makes its own",
@@ -156,21 +144,46 @@ FILES = (
         for unit in _USELESS_UNITS
     ),
 )
+_PRESET = "usr/lib/systemd/system-preset/89-bootc.preset"
+PATHS = (*(file.path for file in FILES), _PRESET)
 
 
-def files_to_write(present: Mapping[str, str]) -> tuple[ImageFile, ...]:
-    """Return those of FILES that have to be written, given the texts `present` by path.
+def preset(disabled_units: Collection[str]) -> ImageFile:
+    """Return the preset that keeps off what is off in the image.
+
+    The first boot applies presets to all units. systemd's default for a unit that no preset
+    names is `enable`, so what the image's builder disabled would come back; and 90-systemd.preset
+    would change /etc on every machine. An image's own presets sort before this one. It names
+    the units, as packages that a derived image adds apply presets as well, to be enabled.
+    """
+    lines = (
+        f"{MARK}: what is enabled was decided in the build.",
+        *(f"disable {unit}" for unit in sorted(disabled_units)),
+    )
+    return ImageFile(
+        path=_PRESET,
+        text="".join(f"{line}\n" for line in lines),
+        purpose="the first boot enables nothing by itself",
+    )
+
+
+def files_to_write(
+    present: Mapping[str, str], disabled_units: Collection[str]
+) -> tuple[ImageFile, ...]:
+    """Return the files that have to be written, given the texts `present` by path.
 
     A file that is somebody's own stays, so that an image can decide otherwise.
     """
-    return tuple(file for file in FILES if _is_outdated(present.get(file.path), file.text))
+    return tuple(
+        file
+        for file in (*FILES, preset(disabled_units))
+        if _is_outdated(present.get(file.path), file.text)
+    )
 
 
 def foreign_files(present: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the paths of FILES where somebody's own file stands."""
-    return tuple(
-        file.path for file in FILES if (t := present.get(file.path)) is not None and not _is_ours(t)
-    )
+    """Return those of PATHS where somebody's own file stands."""
+    return tuple(path for path in PATHS if (t := present.get(path)) is not None and not _is_ours(t))
 
 
 def _is_outdated(present: str | None, wanted: str) -> bool:

@@ -25,13 +25,14 @@ from bootcpy.model.prepare import (
     Surroundings,
     TopLevel,
 )
-from bootcpy.model.prepare_files import FILES, ImageFile
+from bootcpy.model.prepare_files import PATHS, ImageFile
 from bootcpy.model.prepare_var import FACTORY, VarEntry, VarKind
 from bootcpy.paths import MODULES, OSTREE_BOOTED
 from bootcpy.system import environment
 from bootcpy.system.mount import read_mounts
 from bootcpy.system.run import run
 
+_NOT_DISABLED = frozenset({"enabled", "masked"})
 _TMPFILES_D = ("usr/lib/tmpfiles.d", "etc/tmpfiles.d")
 
 
@@ -102,10 +103,23 @@ def read_modules(root: Path) -> tuple[ModulesDirectory, ...]:
 def read_image_files(root: Path) -> dict[str, str]:
     """Return the texts of those of the files to write that exist, by path."""
     return {
-        file.path: (root / file.path).read_text(encoding="utf-8", errors="replace")
-        for file in FILES
-        if (root / file.path).exists()
+        path: (root / path).read_text(encoding="utf-8", errors="replace")
+        for path in PATHS
+        if (root / path).exists()
     }
+
+
+def read_disabled_units(root: Path) -> frozenset[str]:
+    """Return the units that are not enabled, with those that have nothing to be enabled by.
+
+    Some of the latter, as dracut's, are links, which enabling makes once more in /etc.
+
+    Raises:
+        ToolFailedError: systemctl failed.
+    """
+    said = run("systemctl", f"--root={root}", "list-unit-files", "--no-legend", "--plain")
+    units = (line.split() for line in said.splitlines() if line.strip())
+    return frozenset(name for name, state, *_ in units if state not in _NOT_DISABLED)
 
 
 def read_var(root: Path, mounts: Collection[Path]) -> tuple[VarEntry, ...]:

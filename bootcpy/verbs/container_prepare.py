@@ -77,7 +77,7 @@ def _plan(root: Path) -> PreparePlan:
             prepared=dracut.recorded_version(root),
         ),
         moves=plan_top_level(image_tree.read_top_level(root)),
-        files=files_to_write(present),
+        files=files_to_write(present, image_tree.read_disabled_units(root)),
         foreign=foreign_files(present),
     )
     moved = [root / step.name for step in plan.moves]

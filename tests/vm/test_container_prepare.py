@@ -60,7 +60,7 @@ def test_image_is_what_a_host_boots() -> None:
 def test_derived_image_installs_packages_and_is_prepared_again(context: Path) -> None:
     reference = build(
         context,
-        "RUN apt-get update && apt-get install -y --no-install-recommends cowsay"
+        "RUN apt-get update && apt-get install -y --no-install-recommends cowsay cron"
         " && apt-get dist-clean",
         "COPY page.html /var/www/page.html",
         "RUN mkdir -p /opt/acme && echo tool >/opt/acme/tool",
@@ -69,6 +69,10 @@ def test_derived_image_installs_packages_and_is_prepared_again(context: Path) ->
     said = in_image(
         reference,
         """
+        systemctl is-enabled cron ssh podman.socket || true
+        find /etc/systemd | sort >/before
+        systemctl preset-all --preset-mode=enable-only 2>/dev/null  # as the first boot does
+        find /etc/systemd | sort | diff /before - && echo presets changed nothing
         dpkg-query --show --showformat '${Status}\n' cowsay
         /usr/games/cowsay -l | grep -c default
         cat /opt/acme/tool /usr/lib/opt/acme/tool
@@ -79,6 +83,8 @@ def test_derived_image_installs_packages_and_is_prepared_again(context: Path) ->
         echo second: $(cut -d' ' -f1-3 /second)
         """,
     )
+    assert said[:4] == ["enabled", "enabled", "disabled", "presets changed nothing"]
+    said = said[4:]
     assert said[:6] == ["install ok installed", "1", "tool", "tool", "hello", "1"]
     assert said[6:] == ["1", said[7]]
     assert said[7].startswith("second: kept kernel ")

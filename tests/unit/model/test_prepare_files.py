@@ -3,30 +3,39 @@ import tomllib
 import pytest
 
 from bootcpy.model.config import merge_install_config
-from bootcpy.model.prepare_files import FILES, ImageFile, files_to_write, foreign_files
+from bootcpy.model.prepare_files import FILES, ImageFile, files_to_write, foreign_files, preset
 
-PRESENT = {file.path: file.text for file in FILES}
+DISABLED = ("ssh.socket", "podman.service")
+ALL = (*FILES, preset(DISABLED))
+PRESENT = {file.path: file.text for file in ALL}
 
 
 def test_files_are_written_once() -> None:
-    assert files_to_write({}) == FILES
-    assert files_to_write(PRESENT) == ()
+    assert files_to_write({}, DISABLED) == ALL
+    assert files_to_write(PRESENT, DISABLED) == ()
     assert foreign_files(PRESENT) == ()
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.path)
+@pytest.mark.parametrize("file", ALL, ids=lambda file: file.path)
 def test_files_of_an_earlier_version_are_replaced(file: ImageFile) -> None:
     path = file.path
     older = PRESENT | {path: PRESENT[path] + "# a line we used to write\n"}
-    assert [written.path for written in files_to_write(older)] == [path]
+    assert [written.path for written in files_to_write(older, DISABLED)] == [path]
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.path)
+@pytest.mark.parametrize("file", ALL, ids=lambda file: file.path)
 def test_files_of_somebody_else_stay(file: ImageFile) -> None:
     path = file.path
     theirs = PRESENT | {path: "theirs\n"}
-    assert files_to_write(theirs) == ()
+    assert files_to_write(theirs, DISABLED) == ()
     assert foreign_files(theirs) == (path,)
+
+
+def test_first_boot_keeps_off_what_is_off_by_name() -> None:
+    (_mark, *lines) = preset(DISABLED).text.splitlines()
+    assert lines == ["disable podman.service", "disable ssh.socket"]
+    (written,) = files_to_write(PRESENT, (*DISABLED, "cron.service"))
+    assert "disable cron.service" in written.text
 
 
 def test_install_configuration_is_valid_and_chooses_ext4() -> None:
