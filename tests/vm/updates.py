@@ -1,13 +1,22 @@
 """What the tests of updates share: images that follow one another, and questions to the guest."""
 
 import json
+from enum import StrEnum
 
 from tools import image, steps
 from tools.guest import Guest
 from tools.registry import Registry
 
-UPDATES = image.ROOT / "images" / "updates"
 NAME = "os:latest"
+_IMAGES = image.ROOT / "images" / "updates"
+
+
+class Version(StrEnum):
+    """An image that follows the project's own, by the name of its Containerfile."""
+
+    SECOND = "v2"  # changes a bit of everything
+    REAL_TIME = "v3-rt"
+    BROKEN = "broken"  # without a kernel
 
 
 def publish(base: image.BuiltImage, registry: Registry, *, number: int, name: str = NAME) -> str:
@@ -18,12 +27,27 @@ def publish(base: image.BuiltImage, registry: Registry, *, number: int, name: st
     return built.digest
 
 
+def publish_version(
+    base: image.BuiltImage, registry: Registry, version: Version, *, name: str = NAME
+) -> str:
+    """Build a `version` of `base`, push it as `name`, and return its digest."""
+    with steps.step(f"Publishing {version} as {name}"):
+        built = image.build(
+            f"localhost/bootcpy-update:{version}",
+            containerfile=_IMAGES / f"{version}.Containerfile",
+            context=_IMAGES,
+            base=base.reference,
+        )
+        push(built, registry, name)
+    return built.digest
+
+
 def update(base: image.BuiltImage, *, number: int) -> image.BuiltImage:
     """Build the update `number` of `base`, which is small."""
     return image.build(
         f"localhost/bootcpy-update:{number}",
-        containerfile=UPDATES / "Containerfile",
-        context=UPDATES,
+        containerfile=_IMAGES / "Containerfile",
+        context=_IMAGES,
         arguments={"NUMBER": str(number)},
         base=base.reference,
     )
