@@ -162,6 +162,21 @@ def _require_locks(sysroot: OSTree.Sysroot) -> None:
         )
 
 
+def discard_staged() -> None:
+    """Discard what is staged, if anything is; the boot order stays.
+
+    Raises:
+        BootcpyError: libostree fails.
+    """
+    sysroot = open_sysroot()
+    if sysroot.get_staged_deployment() is None:
+        return
+    forget_soft_reboot(sysroot)
+    kept = [each for each in sysroot.get_deployments() if not each.is_staged()]
+    with menu_generator(), explained("cannot discard what is staged"):
+        sysroot.write_deployments(kept, None)
+
+
 def write_order(sysroot: OSTree.Sysroot, order: Sequence[Deployment]) -> None:
     """Write the boot order; what is not in it, such as a staged deployment, is discarded.
 

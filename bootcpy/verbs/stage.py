@@ -1,6 +1,7 @@
 """Staging an image that was imported: checks, kernel arguments, staging, clean-up, notices."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 from bootcpy import paths
 from bootcpy.model.boot_state import ImageRecord
@@ -66,17 +67,20 @@ def stage_commit(
     kargs = _kargs(system, tree)
     require_no_obstacle(system.sysroot, decision, tree, kargs.kargs)
     steps.done("merging")
-    with system.progress.step("Deploying"):
-        staging.stage(system.sysroot, commit, origin=stage.image, kargs=kargs, locked=stage.locked)
-        note_staged()
-    steps.done("deploying")
-    steps.done("bound_images")
-    pruned = clean_up()
-    steps.done("cleanup")
-    if stage.locked:
-        notice.reboot_not_required()
-    else:
-        notice.reboot_required(f"image: {record.manifest_digest}")
+    with _taken_back_if_stopped():
+        with system.progress.step("Deploying"):
+            staging.stage(
+                system.sysroot, commit, origin=stage.image, kargs=kargs, locked=stage.locked
+            )
+            note_staged()
+        steps.done("deploying")
+        steps.done("bound_images")
+        pruned = clean_up()
+        steps.done("cleanup")
+        if stage.locked:
+            notice.reboot_not_required()
+        else:
+            notice.reboot_required(f"image: {record.manifest_digest}")
     notice.status_changed()
     systemd.journal(
         f"Staged {stage.image} ({record.manifest_digest})",
@@ -88,6 +92,24 @@ def stage_commit(
         },
     )
     return finish(decision, (*pruned, *_queued(stage, record), *decision.messages))
+
+
+@contextmanager
+def _taken_back_if_stopped() -> Generator[None]:
+    """Leave nothing staged when a signal ends the command; libostree itself stages to the end.
+
+    What only fails after staging leaves the update staged, as with bootc.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        staging.discard_staged()
+        note_staged()
+        notice.reboot_not_required()
+        notice.status_changed()
+        raise
 
 
 def _left_behind(system: System, tree: CommitTree) -> Iterator[str]:
