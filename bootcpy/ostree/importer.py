@@ -15,7 +15,7 @@ from bootcpy.errors import ImageContentError, NoSpaceError
 from bootcpy.model.image import ImageReference, Insecure, OstreeRemote, Signature, escape_ref
 from bootcpy.model.layer_units import total_cost
 from bootcpy.model.oci import Descriptor, ImageConfig, Layer, LayerPlan, Manifest, classify_layers
-from bootcpy.model.progress import Progress
+from bootcpy.model.progress import Progress, StepItem, StepsProgress
 from bootcpy.model.room import Download, ran_out, require_repo_room, unpacked_size
 from bootcpy.model.size import format_size
 from bootcpy.ostree import encapsulated, streamed, unpacked
@@ -97,6 +97,7 @@ def pull(
         task = _Import(repo_path, repo, image, missing, report, fsync=fsync)
         base = task.base(plan.commit, signature) if plan.commit else None
         task.derived(base)
+    _tell_importing(progress, image, done=False)
     with progress.step("Merging layers"):
         commit = merge_layers(
             repo,
@@ -107,7 +108,24 @@ def pull(
             manifest_digest=image.manifest_digest,
         )
     set_ref(repo, image_ref(record_as), commit)
+    _tell_importing(progress, image, done=True)
     return commit
+
+
+def _tell_importing(progress: Progress, image: OpenedImage, *, done: bool) -> None:
+    """Report the one step between fetching and staging, as progress-v0 has it."""
+    name, description = "importing", "Importing Image"
+    progress.stepped(
+        StepsProgress(
+            task=name,
+            description=description,
+            id=image.manifest_digest,
+            steps_cached=0,
+            steps=int(done),
+            steps_total=1,
+            subtasks=(StepItem(subtask=name, description=description, id=name, completed=done),),
+        )
+    )
 
 
 def _require_ref(repo: OSTree.Repo, layer: Layer) -> str:

@@ -146,6 +146,12 @@ def test_upgrade_writes_progress_as_json_lines(host: BootedHost, layout: Path) -
     assert pulls[-1]["type"] == "ProgressBytes"
     assert (pulls[-1]["steps"], pulls[-1]["stepsTotal"], pulls[-1]["stepsCached"]) == (1, 1, 1)
     assert pulls[-1]["bytes"] == pulls[-1]["bytesTotal"]
+    imports = [event for event in events if event.get("task") == "importing"]
+    assert [(each["steps"], each["stepsTotal"]) for each in imports] == [(0, 1), (1, 1)]
+    assert [each["subtasks"][0]["completed"] for each in imports] == [False, True]
+    first_staging = next(event for event in events if event.get("task") == "staging")
+    assert events.index(pulls[-1]) < events.index(imports[0])
+    assert events.index(imports[-1]) < events.index(first_staging)
     last = events[-1]
     assert (last["type"], last["task"]) == ("ProgressSteps", "staging")
     assert (last["steps"], last["stepsTotal"]) == (3, 3)
