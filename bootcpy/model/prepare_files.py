@@ -61,6 +61,7 @@ _USELESS_UNITS = (
     "dpkg-db-backup.service",
     "dpkg-db-backup.timer",
     "grub-common.service",
+    "grub2-common.service",  # its name from GRUB 2.14 on
     "unattended-upgrades.service",
 )
 

@@ -44,6 +44,8 @@ def boot_check(progress: Progress) -> None:
     state = deployments.read_boot_state()
     arrival = _arrival(state)
     motd.publish(_greeting(state, arrival))
+    if state.staged is None and not state.rollback_queued:
+        notice.reboot_not_required()  # a soft reboot leaves /run as it was
     record = staged_record.read_record()
     match arrival.fate:
         case Fate.ARRIVED | Fate.SET_ASIDE:

@@ -105,6 +105,10 @@ class BootedHost:
         tool("rm", "-rf", str(self.run_directory))
         self.run_directory.mkdir()
         (self.run_directory / "boot_id").write_text(f"{uuid4()}\n", encoding="ascii")
+        self.soft_boot()
+
+    def soft_boot(self) -> None:
+        """Let the first of the boot order run, under the same kernel and with the same /run."""
         sysroot = self.sysroot()
         first = sysroot.get_deployments()[0]
         status = (self.root / sysroot.get_deployment_dirpath(first)).stat()

@@ -73,6 +73,24 @@ def test_an_update_that_arrives_is_forgotten(host: BootedHost, layout: Path) -> 
     assert _greeting(host) == ""
 
 
+@pytest.mark.parametrize("rolls_back", [False, True])
+def test_after_a_soft_reboot_no_reboot_is_required(
+    host: BootedHost, layout: Path, *, rolls_back: bool
+) -> None:
+    _stage(host, layout)
+    assert host.finalize() == 0
+    if rolls_back:
+        assert _boot(host).returncode == 0
+        assert host.bootc("rollback").returncode == 0
+    required = host.run_directory / "reboot-required"
+    assert required.exists()
+    host.soft_boot()
+    finished = host.bootc("internals", "boot-check")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert _recorded(host) is None
+    assert not required.exists()
+
+
 def test_a_power_failure_is_told_until_something_else_happens(
     host: BootedHost, layout: Path
 ) -> None:
