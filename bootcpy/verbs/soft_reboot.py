@@ -61,7 +61,7 @@ def require_no_obstacle(
     )
     obstacle = find_obstacle(current, target)
     if obstacle is not None:
-        raise _incapable(decision, obstacle, hint=f"nothing is staged; {_OTHERWISE}")
+        raise _incapable(decision, obstacle, hint=f"nothing was staged; {_OTHERWISE}")
 
 
 def prepare(decision: Decision) -> tuple[str, ...]:

@@ -190,7 +190,7 @@ def test_what_cannot_be_entered_is_refused_before_it_is_staged(
     )
     message = "Soft reboot was required but staged deployment is not soft-reboot capable"
     assert required.status == 1
-    assert f"error: {message}: {why}\nhint: nothing is staged; use" in required.stderr
+    assert f"error: {message}: {why}\nhint: nothing was staged; use" in required.stderr
     assert (auto.status, auto.prepared) == (0, None)
     assert auto.stdout.startswith("Queued for next boot: ")
     assert again.status == 1
