@@ -101,7 +101,7 @@ def test_a_power_failure_is_told_until_something_else_happens(
         f"the update to oci:{layout} ({digest}), staged {recorded['staged_at']}, "
         f"was not applied: {_NO_REASON}"
     )
-    hint = "run `bootc upgrade` to stage it again"
+    hint = "run the same `bootc switch` to stage it again"
     for _boot_number in range(2):
         finished = _boot(host)
         assert finished.returncode == 1
