@@ -69,7 +69,7 @@ def _truncated() -> LayerBlob:
     [
         (_with_wrong_digest(), "is not what the manifest says: corrupted blob"),
         (_with_wrong_diff_id(), "diff_id"),
-        (_truncated(), "unexpected end of data"),
+        (_truncated(), "the layer is truncated"),
         (LayerBlob.of(file("../etc/passwd")), "leaves the tree: '../etc/passwd'"),
         (LayerBlob.of(symlink("usr/x", "/etc"), file("usr/x/y")), "contradicts itself"),
         (LayerBlob.of(hardlink("usr/x", "/etc/shadow")), "'usr/etc/shadow', which the layer lacks"),
@@ -116,7 +116,7 @@ def test_policy_that_refuses(image: str, tmp_path: Path, disk_file: Path) -> Non
     policy.write_text('{"default": [{"type": "reject"}]}', encoding="utf-8")
     env = {"CONTAINERS_POLICY_JSON": str(policy)}
     done = install(*words_for(image, disk_file, "--via-loopback"), env=env)
-    require_refused(done, f"is rejected by the policy in {policy}", "policy")
+    require_refused(done, f"is rejected by {policy}, which demands ", "policy")
     assert disk_file.stat().st_blocks == 0
 
 

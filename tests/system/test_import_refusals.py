@@ -241,7 +241,7 @@ def test_a_policy_that_rejects(
 ) -> None:
     _write(policy, "reject")
     image = oci.add_image([GOOD])
-    parts = (str(image), "rejected by the policy in", str(policy))
+    parts = (str(image), f"is rejected by {policy}, which demands ")
     _refused(repo_path, image, ImageUnavailableError, *parts, signature=signature)
 
 
@@ -282,5 +282,5 @@ def test_a_policy_named_in_the_environment_is_the_one_that_counts(
     _write(named, "reject")
     monkeypatch.setenv("CONTAINERS_POLICY_JSON", str(named))
     image = oci.add_image([GOOD])
-    parts = (str(image), "rejected by the policy in", str(named))
+    parts = (str(image), f"is rejected by {named}, which demands ")
     _refused(repo_path, image, ImageUnavailableError, *parts, signature=ContainerPolicy())
