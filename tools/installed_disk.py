@@ -1,5 +1,6 @@
 """Disk files with the image installed on them, by the command a user would type."""
 
+import fcntl
 import hashlib
 import json
 import subprocess
@@ -45,21 +46,23 @@ def installed_disk(built: image.BuiltImage, filesystem: str, *, directory: Path)
     arguments += ["--karg", "no_timer_check"]
     how = hashlib.sha256(" ".join(arguments).encode()).hexdigest()[:8]
     disk = directory / f"{filesystem}-{how}-{built.id[:12]}.img"
-    if disk.exists():
-        steps.say(f"{disk.name} is there already, and the image has not changed since")
-        return disk
     directory.mkdir(parents=True, exist_ok=True)
-    for old in directory.glob(f"{filesystem}-*.img"):  # of images that are no more
-        old.unlink()
-    making = qemu.blank(directory / f"{filesystem}.making", DISK_SIZE_BYTES).path
-    try:
-        containers.run_installer(
-            built.reference, [*arguments, f"/target/{making.name}"], target=directory
-        )
-    except BaseException:
-        making.unlink(missing_ok=True)
-        raise
-    return making.rename(disk)
+    with (directory / "lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs of the tests may want the same disk
+        if disk.exists():
+            steps.say(f"{disk.name} is there already, and the image has not changed since")
+            return disk
+        for old in directory.glob(f"{filesystem}-*.img"):  # of images that are no more
+            old.unlink()
+        making = qemu.blank(directory / f"{filesystem}.making", DISK_SIZE_BYTES).path
+        try:
+            containers.run_installer(
+                built.reference, [*arguments, f"/target/{making.name}"], target=directory
+            )
+        except BaseException:
+            making.unlink(missing_ok=True)
+            raise
+        return making.rename(disk)
 
 
 def run_on_root(built: image.BuiltImage, disk: Path, script: str, *, writable: bool = False) -> str:
