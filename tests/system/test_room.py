@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from bootcpy.model.image import SignedImageReference
+from bootcpy.model.image import SignedImageReference, escape_ref
 from tests.system.booted_host import IN_CONTAINER, BootedHost
 from tests.system.faulty_registry import FaultyRegistry, serving
 from tests.system.installed_host import installed
@@ -135,9 +137,15 @@ def test_what_was_thought_to_fit_and_does_not_leaves_whole_layers(
     layers: list[Files] = [_RUNNING, {"usr/small": "x"}, unpacks]
     second = write_image(registry.layout, layers, version="2")
     _, small, large = _layers(registry)
-    filler = _fill(host.root, but_bytes=12 * _MIB)
+    filler = _fill(host.root, but_bytes=20 * _MIB)
     before = _free_bytes(host.root)
-    finished = host.bootc("upgrade", environment=environment)
+    registry.stalled = large
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(host.bootc, "upgrade", environment=environment)
+        while not running.done() and escape_ref(small) not in host.ostree("refs"):
+            time.sleep(0.1)
+        registry.go_on.set()
+        finished = running.result()
     message = _error(finished)
     assert message.startswith(f"{registry.name} does not fit: ")
     assert cause in message
