@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -200,14 +201,23 @@ def test_what_was_staged_is_in_the_journal(host: BootedHost, tmp_path: Path) -> 
     digest = write_image(tmp_path / "layout")
     path = host.run_directory / "systemd/journal/socket"
     path.parent.mkdir(parents=True)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal,
+        ThreadPoolExecutor() as reader,  # who writes waits while nobody reads
+    ):
         journal.bind(str(path))
         journal.settimeout(60)
+        entry = reader.submit(_first_entry_with_id, journal)
         assert _switch(host, tmp_path / "layout").returncode == 0
-        fields: dict[str, str] = {}
-        while "MESSAGE_ID" not in fields:  # libostree writes there as well
-            lines = journal.recv(65536).decode(errors="replace").splitlines()
-            fields = dict(line.split("=", 1) for line in lines if "=" in line)
+        fields = entry.result()
     assert fields["MESSAGE_ID"] == "8f7a2b1c3d4e5f6a7b8c9d0e1f2a3b4c"
     assert fields["BOOTC_MANIFEST_DIGEST"] == digest
     assert fields["BOOTC_IMAGE_REFERENCE"] == f"oci:{tmp_path}/layout"
+
+
+def _first_entry_with_id(journal: socket.socket) -> dict[str, str]:
+    while True:  # libostree writes there as well
+        lines = journal.recv(65536).decode(errors="replace").splitlines()
+        fields = dict(line.split("=", 1) for line in lines if "=" in line)
+        if "MESSAGE_ID" in fields:
+            return fields
