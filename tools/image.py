@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from bootcpy.errors import BootcpyError, ExitStatus
 from tools import apt_sources, containers, steps
+from tools.lock import one_at_a_time
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "image"
@@ -70,19 +71,20 @@ def build(
     Raises:
         BootcpyError: the build failed, or there is no way to a base image.
     """
-    before = containers.image_id(reference)
-    below = _base(base, fresh=fresh)
-    containers.build(
-        context,
-        containerfile=containerfile,
-        reference=reference,
-        arguments={"BASE": below.reference, **(arguments or {})},
-        volumes=below.volumes,
-        cache=not fresh,
-    )
-    built = find(reference)
-    if before is not None and before != built.id:
-        containers.remove_image(before)
+    with one_at_a_time(CACHE / "lock"):  # also so that a second build finds the first one's steps
+        before = containers.image_id(reference)
+        below = _base(base, fresh=fresh)
+        containers.build(
+            context,
+            containerfile=containerfile,
+            reference=reference,
+            arguments={"BASE": below.reference, **(arguments or {})},
+            volumes=below.volumes,
+            cache=not fresh,
+        )
+        built = find(reference)
+        if before is not None and before != built.id:
+            containers.remove_image(before)
     return built
 
 

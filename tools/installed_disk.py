@@ -1,6 +1,5 @@
 """Disk files with the image installed on them, by the command a user would type."""
 
-import fcntl
 import hashlib
 import json
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from bootcpy.errors import BootcpyError
 from tools import containers, image, qemu, steps
+from tools.lock import one_at_a_time
 
 DISK_SIZE_BYTES = 12 << 30  # sparse; room for an image pulled inside the guest
 # What the installed system takes its upgrades from. A guest is told where that registry is.
@@ -46,9 +46,7 @@ def installed_disk(built: image.BuiltImage, filesystem: str, *, directory: Path)
     arguments += ["--karg", "no_timer_check"]
     how = hashlib.sha256(" ".join(arguments).encode()).hexdigest()[:8]
     disk = directory / f"{filesystem}-{how}-{built.id[:12]}.img"
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs of the tests may want the same disk
+    with one_at_a_time(directory / "lock"):
         if disk.exists():
             steps.say(f"{disk.name} is there already, and the image has not changed since")
             return disk

@@ -17,6 +17,7 @@ from typing import Any
 
 from bootcpy.errors import BootcpyError
 from tools import guest, qemu
+from tools.lock import one_at_a_time
 
 _MONITOR = "monitor"
 _SAVE_TIMEOUT_S = 120
@@ -64,19 +65,26 @@ def saved_host(
     host = SavedHost(directory=directory)
     made_from = json.dumps([str(base), base.stat().st_mtime_ns, qemu.version()[1], accel])
     record = directory / "made-from.json"
-    if record.exists() and record.read_text(encoding="utf-8") == made_from:
-        return host
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    machine = _machine(qemu.overlay(base, host.disk), directory=directory, key=host.key)
+    with one_at_a_time(directory.with_name(f"{directory.name}.lock")):
+        if not record.exists() or record.read_text(encoding="utf-8") != made_from:
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
+            _boot_and_save(base, host, accel, report)
+            record.write_text(made_from, encoding="utf-8")
+    return host
+
+
+def _boot_and_save(
+    base: Path, host: SavedHost, accel: qemu.Accelerator, report: guest.Report
+) -> None:
+    disk = qemu.overlay(base, host.disk)
+    machine = _machine(disk, directory=host.directory, key=host.key)
     saved = guest.Guest(machine, accel=accel, key=host.key, report=report)
     with guest.powered(saved) as running:
         running.wait_until_running()
         running.leave_running()
         time.sleep(_CONNECTION_S)
-        _save(directory / _MONITOR, host.memory)
-    record.write_text(made_from, encoding="utf-8")
-    return host
+        _save(host.directory / _MONITOR, host.memory)
 
 
 @contextmanager

@@ -19,7 +19,12 @@ _SILENCE_S = 4.0
 def say(text: str) -> None:
     """Print a line of detail below the current step."""
     for line in text.splitlines():
-        print(f"    {line}", file=sys.stderr, flush=True)
+        _print(f"    {line}")
+
+
+def _print(line: str) -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER")  # one of several that speak at once
+    print(f"{worker}: {line}" if worker else line, file=sys.stderr, flush=True)
 
 
 def report(error: BootcpyError) -> int:
@@ -33,7 +38,7 @@ def report(error: BootcpyError) -> int:
 @contextmanager
 def step(title: str) -> Iterator[None]:
     """Announce `title`, and say afterwards how long it took."""
-    print(f"==> {title}", file=sys.stderr, flush=True)
+    _print(f"==> {title}")
     started = time.monotonic()
     yield
     say(f"done in {time.monotonic() - started:.0f} s")
