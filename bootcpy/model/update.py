@@ -312,7 +312,7 @@ def decide_rollback(
     booted, rollback, staged = require_changeable(state), state.rollback, state.staged
     if rollback is None:
         raise DeploymentError(
-            "No rollback available", hint="there is only one deployment; see `bootc status`"
+            "No rollback available", hint="no other deployment has run here; see `bootc status`"
         )
     updates_next = staged is not None and not staged.finalization_locked
     discarded = () if staged is None else (f"Discarding the staged {_describe(staged)}",)
