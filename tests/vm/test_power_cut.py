@@ -20,7 +20,7 @@ from tests.layers import file, noise, sha256, tar
 from tests.vm.conftest import Resume
 from tests.vm.derived_images import derive
 from tests.vm.updates import digests, push, trust, wait_until_started
-from tools import image, power_cut, qemu, steps
+from tools import console, image, power_cut, qemu, steps
 from tools.boot_menu import BootMenu, read_boot_menu
 from tools.guest import Guest
 from tools.installed_disk import run_on_root
@@ -128,11 +128,15 @@ def _cut_after_finalization(guest: Guest, recording: power_cut.Recording) -> lis
     with steps.step("Cutting the power after finalization"):
         guest.run("systemctl poweroff", check=False)
         end = time.monotonic() + _PATIENCE_S
-        while _FINALIZED not in guest.machine.console.read_text("utf-8", "replace"):
+        while not any(_FINALIZED in line for line in _console(guest)):
             assert time.monotonic() < end, f"the console never said {_FINALIZED!r}"
             time.sleep(0.05)
         guest.cut_power()
     return power_cut.instants(recording)[begun:]
+
+
+def _console(guest: Guest) -> list[str]:
+    return console.plain_lines(guest.machine.console.read_text("utf-8", "replace"))
 
 
 def _cut_during_finalization(
