@@ -2,14 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.vm.conftest import Boot
+from tests.vm.conftest import Resume
 from tests.vm.updates import NAME, digests, manifest, push
-from tools import image, qemu, steps
+from tools import image, steps
 from tools.guest import Completed, Guest
 from tools.installed_disk import FOLLOWED, FOLLOWED_REGISTRY
 from tools.registry import Registry, guest_configuration
@@ -35,18 +33,13 @@ _SIZE = r"[0-9.]+ [KMG]?i?B"
 
 @pytest.mark.slow
 def test_downloads_that_cannot_be_finished(
-    built_image: image.BuiltImage,
-    base_disk: Callable[[str], Path],
-    overlay: Callable[[Path], qemu.Disk],
-    registry: Registry,
-    boot: Boot,
+    built_image: image.BuiltImage, registry: Registry, resume: Resume
 ) -> None:
     first, second = built_image.digest, _publish(built_image, registry, NAME, number=2)
     _publish(built_image, registry, _THIRD, number=3)
     *_, small, large = [layer["digest"] for layer in json.loads(manifest(registry))["layers"]]
     nothing_staged = {"staged": None, "booted": first, "rollback": None}
-    with relaying(registry.port) as relay, boot(overlay(base_disk("ext4"))) as guest:
-        guest.wait_until_running()
+    with relaying(registry.port) as relay, resume() as guest:
         configuration = guest_configuration(relay.port)
         guest.run("cat > /etc/containers/registries.conf.d/local.conf", stdin=configuration)
         relay.start()
