@@ -20,9 +20,14 @@ _SHIPPED = ("usr/bin/bash", "usr/lib/os-release", "etc/passwd")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootMenu:
-    """The deployments that GRUB offers, CHECKSUM.SERIAL, the default first; and what is wrong."""
+    """The deployments that are offered, CHECKSUM.SERIAL, the default first; and what is wrong.
+
+    GRUB offers `deployments`. The host that it starts finds `replayed`: for a moment after the
+    menu was changed, that is newer.
+    """
 
     deployments: tuple[str, ...]
+    replayed: tuple[str, ...]
     problems: tuple[str, ...] = ()
 
 
@@ -40,8 +45,10 @@ def read_boot_menu(disk: Path) -> BootMenu:
         problems += menu_problems(root, replayed)
         for entry in (*entries, *replayed):
             problems += deployment_problems(root, entry)
-        deployments = tuple(deployment(root, entry).name for entry in entries)
-    return BootMenu(deployments=deployments, problems=tuple(dict.fromkeys(problems)))
+        seen, found = (
+            tuple(deployment(root, entry).name for entry in each) for each in (entries, replayed)
+        )
+    return BootMenu(deployments=seen, replayed=found, problems=tuple(dict.fromkeys(problems)))
 
 
 def read_entries(root: Path) -> tuple[Entry, ...]:

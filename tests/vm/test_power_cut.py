@@ -86,7 +86,9 @@ def test_the_power_is_cut(
         assert _deployments(guest) == {installed, updated}
         guest.poweroff()
 
-    assert read_boot_menu(disk.path) == BootMenu(deployments=(updated, installed))
+    assert read_boot_menu(disk.path) == BootMenu(
+        deployments=(updated, installed), replayed=(updated, installed)
+    )
     # Nothing that was half written when the power failed was taken for complete later.
     run_on_root(built_image, disk.path, "ostree fsck --quiet --repo=ostree/repo")
 
@@ -156,13 +158,14 @@ def _cut_during_finalization(
         return seen[instant]
 
     with steps.step(f"Looking at the disk as of some of {len(instants)} instants"):
-        swap = bisect.bisect_left(instants, 2, key=lambda at: len(menu_at(at).deployments))
+        swap = bisect.bisect_left(instants, 2, key=lambda at: len(menu_at(at).replayed))
         assert 0 < swap < len(instants)
         last = menu_at(instants[-1])
         assert last.deployments[1:] == (installed,)
-        assert menu_at(instants[swap]).deployments == last.deployments
+        assert menu_at(instants[swap]).replayed == last.replayed == last.deployments
         for instant in (instants[0], instants[swap - 1]):
-            assert menu_at(instant).deployments == (installed,)
+            menu = menu_at(instant)
+            assert menu.replayed == menu.deployments == (installed,)
         assert {instant: menu.problems for instant, menu in seen.items() if menu.problems} == {}
     return power_cut.disk_at(
         recording, instants[swap - 1], directory / "cut.img"
