@@ -1,20 +1,17 @@
 """Twenty updates, one after the other: nothing is left of those that are over."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.layers import noise
-from tests.system.booted_host import BootedHost
+from tests.system.booted_host import IN_CONTAINER, BootedHost
 from tests.system.installed_host import installed
 from tests.system.oci_layout import BASE, KERNEL, Node, write_image
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
-    reason="mounts over /sysroot, /boot and /run: runs as root in a container of the image",
-)
+pytestmark = IN_CONTAINER
+
 _UPDATES = 20
 _SETTLED = 4
 _LAYER_BYTES = 100_000

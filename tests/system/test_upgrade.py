@@ -193,17 +193,3 @@ def test_upgrade_takes_another_tag_of_the_same_directory(
     assert digests(host)["booted"] == versions["next"]
     assert host.status()["spec"]["image"] == {"image": f"{stick}:next", "transport": "oci"}
     assert answer(host, "upgrade") == ["No update available."]
-
-
-def test_twenty_upgrades_leave_two_images(host: BootedHost, layout: Path) -> None:
-    for number in range(2, 22):
-        write_image(layout, [BASE, {"usr/number": str(number)}], version=str(number))
-        answer(host, "upgrade")
-        if number % 2:
-            host.reboot()
-    refs = host.ostree("refs").split()
-    images = [ref for ref in refs if ref.startswith("ostree/container/image/")]
-    layers = [ref for ref in refs if ref.startswith("ostree/container/blob/")]
-    # The base, and a layer for each deployment there was when the last one was staged.
-    assert (len(images), len(layers)) == (1, 4)
-    host.ostree("fsck", "--quiet")
