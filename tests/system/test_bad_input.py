@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import BootedHost
+from tests.system.marks import IN_CONTAINER
 
 pytestmark = IN_CONTAINER
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import BootedHost
+from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, Files, write_image
 
 pytestmark = IN_CONTAINER

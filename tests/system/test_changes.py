@@ -5,8 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import BootedHost
 from tests.system.installed_host import answer
+from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, write_image
 
 pytestmark = IN_CONTAINER

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import BootedHost
+from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, Node, write_image
 
 pytestmark = IN_CONTAINER

@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 
 from bootcpy.model import host_schema, progress_schema
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import BootedHost
+from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, write_image
 
 pytestmark = IN_CONTAINER

@@ -7,8 +7,9 @@ import pytest
 from gi.repository import OSTree  # its version was chosen by the host
 
 from bootcpy.model.option_sources import read_sources
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import BootedHost
 from tests.system.installed_host import installed
+from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, write_image
 
 pytestmark = IN_CONTAINER

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.layers import noise
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import BootedHost
 from tests.system.installed_host import installed
+from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, KERNEL, Node, write_image
 
 pytestmark = IN_CONTAINER

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from bootcpy.paths import ROOT_AUTH_FILES
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import BootedHost
 from tests.system.faulty_registry import FaultyRegistry, serving
 from tests.system.installed_host import digests
+from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, write_image
 
 pytestmark = IN_CONTAINER

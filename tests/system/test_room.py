@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from bootcpy.model.image import SignedImageReference, escape_ref
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import BootedHost
 from tests.system.faulty_registry import FaultyRegistry, serving
 from tests.system.installed_host import installed
+from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, KERNEL, Files, write_image
 
 pytestmark = IN_CONTAINER

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from gi.repository import OSTree  # its version was chosen by the host
 
-from tests.system.booted_host import IN_CONTAINER, OWN_PROCESSES, BootedHost
+from tests.system.booted_host import OWN_PROCESSES, BootedHost
 from tests.system.installed_host import installed
+from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, KERNEL, Node, write_image
 
 pytestmark = IN_CONTAINER

@@ -8,8 +8,9 @@ from unittest.mock import ANY
 
 import pytest
 
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import BootedHost
 from tests.system.installed_host import answer, digests, refusal
+from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, KERNEL, Node, write_image
 
 pytestmark = IN_CONTAINER

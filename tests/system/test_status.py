@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 from bootcpy.model.host_schema import schema
-from tests.system.booted_host import IN_CONTAINER, BootedHost
+from tests.system.booted_host import BootedHost
+from tests.system.marks import IN_CONTAINER
 
 pytestmark = IN_CONTAINER
 

@@ -4,8 +4,9 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.system.booted_host import IN_CONTAINER, BootedHost, tool
+from tests.system.booted_host import BootedHost, tool
 from tests.system.installed_host import KARGS_1, KARGS_2, answer, digests, refusal
+from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, write_image
 
 pytestmark = IN_CONTAINER
