@@ -1,6 +1,5 @@
 """What an image needs to boot, small: layers, disks and partitions for tests of the boot part."""
 
-import os
 import subprocess
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -10,9 +9,10 @@ import pytest
 
 from bootcpy.model.layout import Filesystem
 from tests.layers import Member, directory, file, symlink
+from tests.system.marks import MAY_MOUNT
 
 IN_CONTAINER = pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/run/.containerenv").exists(),
+    not MAY_MOUNT,
     reason="mounts, and uses GRUB's files: runs as root in a container of the image",
 )
 KERNEL = "usr/lib/modules/6.12.0-test"

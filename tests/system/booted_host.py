@@ -179,8 +179,14 @@ class BootedHost:
         self, *words: str, environment: Mapping[str, str] | None = None
     ) -> "subprocess.CompletedProcess[str]":
         """Run bootc on the host."""
+        return self.run(sys.executable, "-m", "bootcpy", *words, environment=environment)
+
+    def run(
+        self, *words: str, environment: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a program on the host."""
         return subprocess.run(
-            self.command(sys.executable, "-m", "bootcpy", *words),
+            self.command(*words),
             env=self.environment() | dict(environment or {}),
             text=True,
             capture_output=True,

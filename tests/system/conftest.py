@@ -13,6 +13,7 @@ from tests.system.booted_host import BootedHost
 from tests.system.disks import new_disk_file, small_system
 from tests.system.encapsulate import Attributes, Commit, Encapsulation
 from tests.system.installed_host import KARGS_1, installed
+from tests.system.marks import MAY_MOUNT
 from tests.system.oci_images import OciDirectory
 from tests.system.oci_layout import BASE, write_image
 from tests.system.pulls import ostree
@@ -72,7 +73,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
     """A running registry; skopeo accepts that it has no certificate."""
     if shutil.which(REGISTRY) is None:
         pytest.skip(f"needs {REGISTRY}")
-    if os.geteuid() != 0 or not Path("/run/.containerenv").exists():
+    if not MAY_MOUNT:
         pytest.skip("configures skopeo: runs as root in a container of the image")
     with serving(tmp_path / "registry") as server:
         CONFIGURATION.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 @pytest.fixture
 def storage(tmp_path: Path) -> Iterator[Path]:
     """An empty podman storage at its usual place, for this test alone."""
-    if os.geteuid() != 0 or not Path("/run/.containerenv").exists():
+    if not MAY_MOUNT:
         pytest.skip("mounts over podman's storage: runs as root in a container of the image")
     place, own = Path("/var/lib/containers"), tmp_path / "containers"
     own.mkdir()

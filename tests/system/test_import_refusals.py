@@ -1,7 +1,6 @@
 """Sources and images that cannot be imported: what is said, and that nothing is left of them."""
 
 import json
-import os
 import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from tests.layers import (
     symlink,
     tar,
 )
+from tests.system.marks import MAY_MOUNT
 from tests.system.oci_images import LayerBlob, OciDirectory
 from tests.system.pulls import pull, refs, require_sound
 from tools.qemu import free_port
@@ -218,7 +218,7 @@ def test_an_image_that_podman_does_not_have(repo_path: Path) -> None:
 @pytest.fixture
 def policy() -> Iterator[Path]:
     """The policy.json that skopeo obeys, to be written by the test."""
-    if os.geteuid() != 0 or not Path("/run/.containerenv").exists():
+    if not MAY_MOUNT:
         pytest.skip("changes policy.json: runs as root in a container of the image")
     before = POLICY.read_bytes() if POLICY.exists() else None
     POLICY.parent.mkdir(parents=True, exist_ok=True)

@@ -125,13 +125,7 @@ def test_status_ten_at_once_while_the_lock_is_held(host: BootedHost) -> None:
 
 def test_status_leaves_sysroot_read_only(host: BootedHost) -> None:
     script = "python3 -m bootcpy status >&2; touch /sysroot/x"
-    finished = subprocess.run(
-        host.command("sh", "-c", script),
-        env=host.environment(),
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    finished = host.run("sh", "-c", script)
     assert "Read-only file system" in finished.stderr
     assert not (host.root / "x").exists()
 

@@ -1,7 +1,6 @@
 """upgrade on hosts that seem booted, from OCI layouts."""
 
 import json
-import subprocess
 from pathlib import Path
 
 from tests.system.booted_host import BootedHost, tool
@@ -132,13 +131,7 @@ def test_a_download_outlives_a_reboot(host: BootedHost, layout: Path) -> None:
 def test_upgrade_writes_progress_as_json_lines(host: BootedHost, layout: Path) -> None:
     write_image(layout, [BASE | KARGS_1, {"usr/new": "x"}], version="2")
     script = "exec python3 -m bootcpy upgrade --quiet --progress-fd 3 3>/run/progress"
-    finished = subprocess.run(
-        host.command("sh", "-c", script),
-        env=host.environment(),
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    finished = host.run("sh", "-c", script)
     assert (finished.returncode, finished.stderr) == (0, "")
     text = (host.run_directory / "progress").read_text(encoding="utf-8")
     events = [json.loads(line) for line in text.splitlines()]
