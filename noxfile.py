@@ -15,7 +15,7 @@ nox.options.sessions = ["lint", "types", "unit"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 # What `test` runs, the cheap answers first.
-EVERYTHING = ("lint", "types", "unit", "docs", "image", "system", "vm")
+EVERYTHING = ("lint", "types", "unit", "docs", "image", "system", "vm", "report")
 # Progress lines must not wait in a buffer when the output is a log.
 os.environ["PYTHONUNBUFFERED"] = "1"
 
@@ -49,7 +49,8 @@ def types(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """Tests that need no root, no disk and no network: seconds."""
     install(session, "test")
-    session.run("pytest", "--timeout=120", *(session.posargs or ["tests/unit"]))
+    options = ("--timeout=120", report_option("unit"))
+    session.run("pytest", *options, *(session.posargs or ["tests/unit"]))
 
 
 @nox.session
@@ -58,7 +59,7 @@ def docs(session: nox.Session) -> None:
     install(session, "docs")
     write = session.posargs == ["--write"]
     session.run("python", "-m", "tools.update_generated", *([] if write else ["--check"]))
-    session.run("pytest", "--timeout=120", "tests/docs")
+    session.run("pytest", "--timeout=120", report_option("docs"), "tests/docs")
 
 
 @nox.session(venv_backend="none")
@@ -79,7 +80,10 @@ def vm(session: nox.Session) -> None:
     install(session, "test", "vm")
     # Nobody wants to see only dots for so long: every stage is shown. One guest keeps a processor
     # and a third busy where it is emulated.
-    options = ("--timeout=3600", "--capture=no", "--numprocesses=2", "--dist=loadfile")
+    options = (
+        *("--timeout=3600", "--capture=no", "--numprocesses=2", "--dist=loadfile"),
+        report_option("vm"),
+    )
     session.run("pytest", *options, *(session.posargs or ["tests/vm"]))
 
 
@@ -99,8 +103,20 @@ def bench(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def test(session: nox.Session) -> None:
     """Run everything, the quick sessions first; fails when any of them does. Root."""
+    run_tool(session, "tools.test_report", "--forget")
     for name in EVERYTHING:
         session.notify(name)
+
+
+@nox.session(venv_backend="none")
+def report(session: nox.Session) -> None:
+    """What the sessions before found: failures, skips, the slowest tests."""
+    run_tool(session, "tools.test_report")
+
+
+def report_option(suite: str) -> str:
+    """Return the option by which pytest leaves its results to the session `report`."""
+    return f"--junitxml=.cache/reports/{suite}.xml"
 
 
 def run_tool(session: nox.Session, module: str, *arguments: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from bootcpy.errors import BootcpyError, ExitStatus
-from tools import containers, image, steps
+from tools import containers, image, steps, test_report
 
 REFERENCE = "localhost/bootcpy-tests:latest"
 CONTAINERFILE = image.ROOT / "tests" / "system" / "Containerfile"
@@ -35,6 +35,7 @@ def run(arguments: Sequence[str]) -> None:
             base=image.find().reference,
         )
     _empty_scratch()
+    test_report.REPORTS.mkdir(parents=True, exist_ok=True)
     with steps.step(f"Running the tests inside {REFERENCE}"), _in_short():
         containers.run_installer(
             built.reference,
@@ -42,11 +43,11 @@ def run(arguments: Sequence[str]) -> None:
                 *("env", "--chdir=/src", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"),
                 "HYPOTHESIS_STORAGE_DIRECTORY=/target/hypothesis",
                 *("python3", "-m", "pytest", "-p", "no:cacheprovider", "--basetemp=/target/tmp"),
-                f"--timeout={_TEST_TIMEOUT_S}",
+                *(f"--timeout={_TEST_TIMEOUT_S}", "--junitxml=/reports/system.xml"),
                 *(arguments or ("tests/unit", "tests/system")),
             ],
             target=SCRATCH,
-            mounts={image.ROOT: "/src:ro"},
+            mounts={image.ROOT: "/src:ro", test_report.REPORTS: "/reports"},
         )
 
 
