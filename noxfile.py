@@ -84,7 +84,14 @@ def vm(session: nox.Session) -> None:
         *("--timeout=3600", "--capture=no", "--numprocesses=2", "--dist=loadfile"),
         report_option("vm"),
     )
-    session.run("pytest", *options, *(session.posargs or ["tests/vm"]))
+    session.run("pytest", *options, *(session.posargs or ["-m", "not soak", "tests/vm"]))
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """What is long by nature and need not run with every change: twenty updates. Root."""
+    install(session, "test", "vm")
+    session.run("pytest", "--timeout=7200", "--capture=no", "-m", "soak", "tests/vm")
 
 
 @nox.session(venv_backend="none")
