@@ -9,7 +9,7 @@ from bootcpy.errors import ConfigurationError
 from bootcpy.model.kargs import matches_architecture, string_array
 from bootcpy.model.layout import Filesystem
 from bootcpy.model.plan import Bootloader
-from bootcpy.model.toml import parse_toml
+from bootcpy.model.toml import parse_toml, shown_value
 
 BLOCK_SETUPS = ("direct", "tpm2-luks")
 
@@ -108,13 +108,13 @@ _Check = Callable[[str, str, object], Any]
 def _string(file_name: str, key: str, value: object) -> str:
     if isinstance(value, str):
         return value
-    raise ConfigurationError(f"{file_name}: {key} must be a string, not {value!r}")
+    raise ConfigurationError(f"{file_name}: {key} must be a string, not {shown_value(value)}")
 
 
 def _boolean(file_name: str, key: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise ConfigurationError(f"{file_name}: {key} must be true or false, not {value!r}")
+    raise ConfigurationError(f"{file_name}: {key} must be true or false, not {shown_value(value)}")
 
 
 def _choice(*words: str) -> _Check:
@@ -122,7 +122,8 @@ def _choice(*words: str) -> _Check:
         if isinstance(value, str) and value in words:
             return value
         raise ConfigurationError(
-            f"{file_name}: {key} must not be {value!r}", hint=f"use one of: {', '.join(words)}"
+            f"{file_name}: {key} must not be {shown_value(value)}",
+            hint=f"use one of: {', '.join(words)}",
         )
 
     return check
@@ -175,7 +176,8 @@ def _parse_fragment(name: str, text: str, warnings: list[str]) -> dict[str, Any]
     for key in document:
         if key != "install":
             raise ConfigurationError(
-                f"{name}: unknown key {key!r}", hint="the only top-level table is [install]"
+                f"{name}: unknown key {shown_value(key)}",
+                hint="the only top-level table is [install]",
             )
     values: dict[str, Any] = {}
     for key, value in _flatten(name, document.get("install", {}), ""):
@@ -183,10 +185,11 @@ def _parse_fragment(name: str, text: str, warnings: list[str]) -> dict[str, Any]
             values[key] = _KEYS[key](name, f"install.{key}", value)
         elif key.startswith("ostree."):
             # As bootc: this table mirrors ostree's own options, which may grow.
-            warnings.append(f"{name}: unknown key install.{key}")
+            warnings.append(f"{name}: unknown key {shown_value(f'install.{key}')}")
         else:
             raise ConfigurationError(
-                f"{name}: unknown key 'install.{key}'", hint=f"known are: {', '.join(_KEYS)}"
+                f"{name}: unknown key {shown_value(f'install.{key}')}",
+                hint=f"known are: {', '.join(_KEYS)}",
             )
     return values
 
@@ -194,7 +197,7 @@ def _parse_fragment(name: str, text: str, warnings: list[str]) -> dict[str, Any]
 def _flatten(name: str, table: object, prefix: str) -> list[tuple[str, object]]:
     if not isinstance(table, dict):
         where = f"install.{prefix}".rstrip(".")
-        raise ConfigurationError(f"{name}: {where} must be a table, not {table!r}")
+        raise ConfigurationError(f"{name}: {where} must be a table, not {shown_value(table)}")
     pairs: list[tuple[str, object]] = []
     for key, value in table.items():
         dotted = f"{prefix}{key}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from bootcpy.errors import ConfigurationError, UsageError
 from bootcpy.model.cmdline import split_kargs
 from bootcpy.model.plan import KernelArguments
-from bootcpy.model.toml import parse_toml
+from bootcpy.model.toml import parse_toml, shown_value
 
 # What Rust calls the architectures that `uname -m` names; bootc's files use these names.
 RUST_ARCHITECTURES = {
@@ -138,19 +138,22 @@ def parse_kargs_d(files: Iterable[tuple[str, str]], machine: str) -> tuple[str, 
 
 def _parse_fragment(name: str, text: str, machine: str) -> tuple[str, ...]:
     table = parse_toml(name, text)
-    place = {key: f"{name}:{_line_of(key, text)}" for key in table}
     for key in table:
         if key not in {"kargs", "match-architectures"}:
             raise ConfigurationError(
-                f"{place[key]}: unknown key {key!r}", hint="known are kargs and match-architectures"
+                f"{name}:{_line_of(key, text)}: unknown key {shown_value(key)}",
+                hint="known are kargs and match-architectures",
             )
     if "kargs" not in table:
         raise ConfigurationError(f"{name}: the key 'kargs' is missing")
+    place = {key: f"{name}:{_line_of(key, text)}" for key in table}
     texts = string_array(place["kargs"], "kargs", table["kargs"])
     for value in texts:
         problem = _problem(value)
         if problem is not None:
-            raise ConfigurationError(f"{place['kargs']}: kargs has {value!r}, which {problem}")
+            raise ConfigurationError(
+                f"{place['kargs']}: kargs has {shown_value(value)}, which {problem}"
+            )
     wanted = table.get("match-architectures")
     if wanted is not None and not matches_architecture(
         string_array(place["match-architectures"], "match-architectures", wanted), machine
@@ -174,7 +177,9 @@ def string_array(file_name: str, key: str, value: object) -> tuple[str, ...]:
     """
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
-    raise ConfigurationError(f"{file_name}: {key} must be a list of strings, not {value!r}")
+    raise ConfigurationError(
+        f"{file_name}: {key} must be a list of strings, not {shown_value(value)}"
+    )
 
 
 def matches_architecture(wanted: Sequence[str], machine: str) -> bool:

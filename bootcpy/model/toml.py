@@ -1,23 +1,48 @@
-"""Reading TOML: the configuration files of images and installations."""
+"""Reading TOML: the configuration files of images and installations.
 
+An image decides what is in such a file, so what reading it costs has a limit. tomllib keeps
+every beginning of a dotted key, which makes a long key cost its length squared.
+"""
+
+import re
+import reprlib
+import tomllib
 from typing import Any
 
-import tomlkit
-from tomlkit.exceptions import ParseError, TOMLKitError
-
 from bootcpy.errors import ConfigurationError
+from bootcpy.model.size import KIB, format_size
+
+LARGEST_BYTES = 64 * KIB  # of any configuration file that an image brings
+_MOST_DOTS = 100  # in one line: a key cannot go on in the next one
+_PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
 
 
 def parse_toml(name: str, text: str) -> dict[str, Any]:
     """Return the tables of the file `name` as plain data.
 
     Raises:
-        ConfigurationError: `text` is no TOML; the message names the line where that is known.
+        ConfigurationError: `text` is no TOML, or more of it than a configuration needs; the
+            message names the line where that is known.
     """
+    if len(text.encode(errors="surrogateescape")) > LARGEST_BYTES:
+        raise ConfigurationError(f"{name} is larger than {format_size(LARGEST_BYTES)}")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count(".") > _MOST_DOTS:
+            raise ConfigurationError(f"{name}:{number}: the line has more than {_MOST_DOTS} dots")
     try:
-        return tomlkit.parse(text).unwrap()
-    except ParseError as e:
-        what = str(e).removesuffix(f" at line {e.line} col {e.col}").rstrip(".")
-        raise ConfigurationError(f"{name}:{e.line}: not valid TOML: {what}") from e
-    except TOMLKitError as e:  # found while tables are put together, when lines are forgotten
-        raise ConfigurationError(f"{name}: not valid TOML: {str(e).rstrip('.')}") from e
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        what = str(e)
+        place = _PLACE.search(what)
+        line = (place and place["line"]) or text.count("\n") + 1
+        what = what[: place.start()] if place else what
+        raise ConfigurationError(f"{name}:{line}: not valid TOML: {what}") from e
+    except RecursionError as e:
+        raise ConfigurationError(f"{name}: not valid TOML: it is nested too deep") from e
+
+
+def shown_value(value: object) -> str:
+    """Return a value from a file for a message: short, however large or deep it is."""
+    shortener = reprlib.Repr()
+    shortener.maxstring = shortener.maxother = 80
+    return shortener.repr(value)

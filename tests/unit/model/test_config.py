@@ -110,7 +110,7 @@ def test_merge_names_file_and_key_of_what_is_wrong(text: str, words: list[str]) 
 
 def test_merge_only_warns_of_unknown_ostree_keys() -> None:
     config = merge_install_config([("f.toml", "[install.ostree]\nnew = 1")], "x86_64")
-    assert config.warnings == ("f.toml: unknown key install.ostree.new",)
+    assert config.warnings == ("f.toml: unknown key 'install.ostree.new'",)
 
 
 def test_to_json_is_all_null_without_files() -> None:

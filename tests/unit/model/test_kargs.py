@@ -167,3 +167,17 @@ def test_parse_kargs_d_names_file_and_key(text: str, words: list[str]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse_kargs_d([("bad.toml", text)], "x86_64")
     assert all(word in caught.value.message for word in words)
+
+
+@pytest.mark.timeout(5)
+def test_kargs_d_with_many_unknown_keys_is_refused_at_once() -> None:
+    text = "".join(f"k{number} = 1\n" for number in range(6000)) + "kargs = []\n"
+    with pytest.raises(ConfigurationError, match="f.toml:1: unknown key 'k0'"):
+        parse_kargs_d([("f.toml", text)], "x86_64")
+
+
+def test_kargs_d_shows_no_more_of_a_value_than_fits_a_line() -> None:
+    for text in (f"kargs = '{'x' * 60_000}'", f"kargs = ['{'x' * 60_000}\"']"):
+        with pytest.raises(ConfigurationError) as e:
+            parse_kargs_d([("f.toml", text)], "x86_64")
+        assert len(e.value.message) < 200
