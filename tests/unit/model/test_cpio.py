@@ -21,6 +21,11 @@ def archive(*names: str) -> bytes:
     return b"".join(member(name, b"content of " + name.encode()) for name in names) + TRAILER
 
 
+def header(name_bytes: bytes) -> bytes:
+    """Return the header of a member with that field for the size of its name."""
+    return b"070701" + b"0" * 88 + name_bytes + b"0" * 8 + bytes(8192)
+
+
 TRAILER = member("TRAILER!!!")
 
 
@@ -49,8 +54,28 @@ def test_names_finds_every_member_whatever_its_padding(members: list[tuple[str, 
         pytest.param(b"070701" + b"x" * 200, "malformed cpio header", id="no-numbers"),
         pytest.param(b"junk" * 50, "not a cpio archive", id="no-archive"),
         pytest.param(b"", "in the middle", id="empty"),
+        pytest.param(header(b"%08X" % 4097), "a file name of 4,097 bytes", id="long-name"),
+        pytest.param(header(b"FFFFFFFF"), "a file name of 4,294,967,295 bytes", id="longest-name"),
+        pytest.param(header(b"00000000"), "a file name of 0 bytes", id="no-name"),
+        pytest.param(header(b"-0000001"), "malformed cpio header", id="negative"),
+        pytest.param(header(b" 0x1_0  "), "malformed cpio header", id="not-hexadecimal"),
     ],
 )
 def test_names_refuses(damaged: bytes, message: str) -> None:
     with pytest.raises(ImageContentError, match=message):
         list(cpio.names(io.BytesIO(damaged)))
+
+
+@pytest.mark.parametrize(
+    ("allowance", "message"),
+    [
+        (cpio.Allowance(members=2), "more than 200,000 files"),
+        (cpio.Allowance(content_bytes=300), "holds more than 2 GiB"),
+    ],
+)
+def test_names_stops_at_what_is_allowed(allowance: cpio.Allowance, message: str) -> None:
+    archives = archive("one") + archive("two")
+    stream = io.BytesIO(archives)
+    assert list(cpio.names(stream, allowance)) == ["one"]
+    with pytest.raises(ImageContentError, match=message):
+        list(cpio.names(stream, allowance))

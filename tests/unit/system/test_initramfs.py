@@ -3,6 +3,7 @@ import gzip
 import lzma
 import shutil
 import subprocess
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from bootcpy.errors import BootcpyError, ImageContentError
 from bootcpy.system import initramfs
-from tests.unit.model.test_cpio import archive
+from tests.unit.model.test_cpio import archive, member
 
 MICROCODE = archive("kernel/x86/microcode/AuthenticAMD.bin")
 ROOT = archive("usr/lib/ostree/ostree-prepare-root", "init")
@@ -49,9 +50,11 @@ def test_paths(tmp_path: Path, compress: Callable[[bytes], bytes], early: bytes)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(b"not an initramfs", "in a way that is not known", id="unknown"),
-        pytest.param(gzip.compress(ROOT)[:-20], "initramfs.img is damaged", id="gzip-cut"),
-        pytest.param(lzma.compress(ROOT)[:90], "initramfs.img is damaged", id="xz-cut"),
+        pytest.param(
+            b"not an initramfs", r"not known \(it begins 6e 6f 74 20 61 6e\)", id="unknown"
+        ),
+        pytest.param(gzip.compress(ROOT)[:-20], "the initramfs is damaged", id="gzip-cut"),
+        pytest.param(lzma.compress(ROOT)[:90], "the initramfs is damaged", id="xz-cut"),
         pytest.param(ROOT[:200], "in the middle", id="plain-cut"),
     ],
 )
@@ -75,3 +78,34 @@ def test_paths_names_the_missing_decompressor(tmp_path: Path) -> None:
     image.write_bytes(b"\x28\xb5\x2f\xfd and so on")
     with pytest.raises(BootcpyError, match="zstd is not installed"):
         list(initramfs.paths(image))
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress], ids=["gzip", "xz"])
+def test_paths_holds_no_more_of_a_large_initramfs_than_a_block(
+    tmp_path: Path, compress: Callable[[bytes], bytes]
+) -> None:
+    large = member("large", bytes(64_000_000)) + ROOT
+    (tmp_path / "initramfs.img").write_bytes(bytes(32_000_000) + compress(large))
+    del large
+    tracemalloc.start()
+    try:
+        found = list(initramfs.paths(tmp_path / "initramfs.img"))
+        assert tracemalloc.get_traced_memory()[1] < 16_000_000  # xz keeps the last 8 MiB
+    finally:
+        tracemalloc.stop()
+    assert found == ["large", "usr/lib/ostree/ostree-prepare-root", "init"]
+
+
+def test_paths_refuses_xz_that_wants_gigabytes(tmp_path: Path) -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 29}]
+    image = tmp_path / "initramfs.img"
+    image.write_bytes(lzma.compress(ROOT, filters=filters))
+    with pytest.raises(ImageContentError, match="the initramfs is damaged: Memory usage limit"):
+        list(initramfs.paths(image))
+
+
+def test_paths_takes_what_the_highest_level_of_xz_makes(tmp_path: Path) -> None:
+    image = tmp_path / "initramfs.img"
+    image.write_bytes(lzma.compress(ROOT, preset=9 | lzma.PRESET_EXTREME))
+    assert initramfs.PREPARE_ROOT in list(initramfs.paths(image))
