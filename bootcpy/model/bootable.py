@@ -1,11 +1,18 @@
 """Whether a file tree can be deployed and boots: what was found in it, and the refusals."""
 
 import configparser
+import re
 from dataclasses import dataclass
 
 from bootcpy.errors import ImageContentError
+from bootcpy.model.listing import shown_few
+from bootcpy.model.toml import shown_value
 
+MOST_MODULES_DIRECTORIES = 1000
 _PREPARE = "build the image with `RUN bootc container prepare` as its last step"
+_LONGEST_VERSION_BYTES = 255 - len("initramfs-.img")
+# What GLib's g_shell_unquote() takes; libostree passes over a line with anything else.
+_UNQUOTABLE = re.compile(r"""(?:[^'"\\]|\\.?|'[^']*+'|"(?:[^"\\]|\\.)*+")*+""", re.DOTALL)
 _COMPOSEFS_OFF = ("", "no", "false", "0", "maybe")  # "maybe": only where it is supported
 _COMPOSEFS_ON = ("yes", "true", "1", "maybe", "verity", "signed")
 
@@ -18,7 +25,7 @@ class BootFacts:
     has_initramfs: bool = False  # initramfs.img beside the one kernel
     has_prepare_root: bool = False  # ostree's program is in the initramfs
     prepare_root_conf: str | None = None  # the text; etc/ wins over usr/lib/
-    has_os_release: bool = False
+    os_release: bytes | None = None  # as libostree finds it: usr/lib/ wins over etc/
 
 
 def require_bootable_tree(facts: BootFacts, *, composefs_supported: bool) -> str:
@@ -37,9 +44,10 @@ def require_bootable_tree(facts: BootFacts, *, composefs_supported: bool) -> str
             )
         case several:
             raise ImageContentError(
-                f"the image has more than one kernel: {', '.join(several)}",
+                f"the image has more than one kernel: {shown_few(several)}",
                 hint="remove all but one; an image boots exactly one",
             )
+    require_kernel_version(version)
     if not facts.has_initramfs:
         raise ImageContentError(
             f"the image has no initramfs: /usr/lib/modules/{version}/initramfs.img is missing",
@@ -55,17 +63,62 @@ def require_bootable_tree(facts: BootFacts, *, composefs_supported: bool) -> str
         raise ImageContentError(
             "the image has no ostree/prepare-root.conf in /usr/lib or /etc", hint=_PREPARE
         )
-    if not facts.has_os_release:
-        raise ImageContentError(
-            "the image has no os-release in /usr/lib or /etc",
-            hint="install the package base-files",
-        )
+    _require_title(facts.os_release)
     if requires_composefs(facts.prepare_root_conf) and not composefs_supported:
         raise ImageContentError(
             "the image requires composefs, which this libostree was built without",
             hint="set `enabled = no` below [composefs] in ostree/prepare-root.conf",
         )
     return version
+
+
+def require_kernel_version(version: str) -> None:
+    """Refuse a kernel whose version cannot stand in file names and boot entries.
+
+    libostree names files in /boot after it, which nobody would find out before shutdown.
+
+    Raises:
+        ImageContentError: it has such characters, or is too long.
+    """
+    hint = "install a kernel whose directory in /usr/lib/modules has an ordinary name"
+    if not version.isprintable() or any(c.isspace() or c == "/" for c in version):
+        raise ImageContentError(
+            f"the kernel's version {shown_value(version)} has characters that a boot entry "
+            "cannot have",
+            hint=hint,
+        )
+    if len(version.encode(errors="surrogateescape")) > _LONGEST_VERSION_BYTES:
+        raise ImageContentError(
+            f"the kernel's version {shown_value(version)} is longer than "
+            f"{_LONGEST_VERSION_BYTES} bytes",
+            hint=hint,
+        )
+
+
+def _require_title(os_release: bytes | None) -> None:
+    """Refuse what libostree can make no title of a boot entry of, as it does only at shutdown.
+
+    Raises:
+        ImageContentError: the file is missing, is no text, or names nothing.
+    """
+    if os_release is None:
+        raise ImageContentError(
+            "the image has no os-release in /usr/lib or /etc",
+            hint="install the package base-files",
+        )
+    hint = 'write PRETTY_NAME="..." into /usr/lib/os-release, as UTF-8; see os-release(5)'
+    try:
+        text = os_release.decode()
+    except UnicodeDecodeError as e:
+        raise ImageContentError("the image's os-release is not UTF-8 text", hint=hint) from e
+    if "\0" in text:
+        raise ImageContentError("the image's os-release has a NUL character", hint=hint)
+    settings = (line.partition("=") for line in text.split("\n") if not line.startswith("#"))
+    if not any(
+        key in {"PRETTY_NAME", "ID"} and equals and _UNQUOTABLE.fullmatch(value)
+        for key, equals, value in settings
+    ):
+        raise ImageContentError("the image's os-release has no PRETTY_NAME or ID", hint=hint)
 
 
 def requires_composefs(prepare_root_conf: str) -> bool:

@@ -10,9 +10,8 @@ import tomllib
 from typing import Any
 
 from bootcpy.errors import ConfigurationError
-from bootcpy.model.size import KIB, format_size
+from bootcpy.model.size import LARGEST_CONFIGURATION_BYTES, format_size
 
-LARGEST_BYTES = 64 * KIB  # of any configuration file that an image brings
 _MOST_DOTS = 100  # in one line: a key cannot go on in the next one
 _PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
 
@@ -24,19 +23,19 @@ def parse_toml(name: str, text: str) -> dict[str, Any]:
         ConfigurationError: `text` is no TOML, or more of it than a configuration needs; the
             message names the line where that is known.
     """
-    if len(text.encode(errors="surrogateescape")) > LARGEST_BYTES:
-        raise ConfigurationError(f"{name} is larger than {format_size(LARGEST_BYTES)}")
+    if len(text.encode(errors="surrogateescape")) > LARGEST_CONFIGURATION_BYTES:
+        largest = format_size(LARGEST_CONFIGURATION_BYTES)
+        raise ConfigurationError(f"{name} is larger than {largest}")
     for number, line in enumerate(text.split("\n"), start=1):
         if line.count(".") > _MOST_DOTS:
             raise ConfigurationError(f"{name}:{number}: the line has more than {_MOST_DOTS} dots")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
-        what = str(e)
-        place = _PLACE.search(what)
-        line = (place and place["line"]) or text.count("\n") + 1
+        what, place = str(e), _PLACE.search(str(e))
+        number = int(place["line"]) if place and place["line"] else text.count("\n") + 1
         what = what[: place.start()] if place else what
-        raise ConfigurationError(f"{name}:{line}: not valid TOML: {what}") from e
+        raise ConfigurationError(f"{name}:{number}: not valid TOML: {what}") from e
     except RecursionError as e:
         raise ConfigurationError(f"{name}: not valid TOML: it is nested too deep") from e
 

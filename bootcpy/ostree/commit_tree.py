@@ -1,15 +1,21 @@
 """The files of a commit in a bare repository, read without checking it out."""
 
 import hashlib
+import os
+from itertools import islice
 from pathlib import Path
 
 from bootcpy import paths
-from bootcpy.model.bootable import BootFacts
+from bootcpy.errors import ImageContentError
+from bootcpy.model.bootable import MOST_MODULES_DIRECTORIES, BootFacts
+from bootcpy.model.size import LARGEST_CONFIGURATION_BYTES, MOST_DROP_INS
 from bootcpy.ostree.bindings import Gio, OSTree
 from bootcpy.ostree.repo import explained, open_repo
-from bootcpy.system import boot_facts
+from bootcpy.system import below, boot_facts
 
 _TYPE = "standard::type"
+_TARGET = "standard::symlink-target"
+_MOST_LINKS = 8  # one behind the other
 _READ_BYTES = 1 << 20
 _NAME_AND_TYPE = "standard::name,standard::type"
 
@@ -27,8 +33,12 @@ class CommitTree:
         with explained(f"commit {commit} cannot be read"):
             _, self._root, _ = open_repo(repo_path).read_commit(commit, None)
 
-    def names(self, directory: Path) -> tuple[str, ...]:
-        """Return what the directory holds, sorted; nothing if there is no such directory."""
+    def names(self, directory: Path, *, limit: int = MOST_DROP_INS) -> tuple[str, ...]:
+        """Return what the directory holds, sorted; nothing if there is no such directory.
+
+        Raises:
+            ImageContentError: it holds more than `limit` things.
+        """
         file = self._root.resolve_relative_path(str(directory))
         if file.query_file_type(Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, None) != (
             Gio.FileType.DIRECTORY
@@ -38,7 +48,10 @@ class CommitTree:
             found = file.enumerate_children(
                 _NAME_AND_TYPE, Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, None
             )
-            return tuple(sorted(info.get_name() for info in found))
+            names = sorted(info.get_name() for info in islice(found, limit + 1))
+        if len(names) > limit:
+            raise ImageContentError(f"/{directory} of the image has more than {limit:,} entries")
+        return tuple(names)
 
     def content(self, path: Path) -> Path | None:
         """Return where the repository keeps the content of the regular file `path`, if it is one.
@@ -54,33 +67,75 @@ class CommitTree:
         checksum = file.get_checksum()
         return self._objects / checksum[:2] / f"{checksum[2:]}.file"
 
+    def read(self, path: Path) -> bytes | None:
+        """Return the content of the configuration file `path`, if it is a regular file.
+
+        Raises:
+            ImageContentError: it is larger than a configuration file may be.
+        """
+        content = self.content(path)
+        if content is None:
+            return None
+        try:
+            return below.read_bytes(
+                content.parent, content.name, limit_bytes=LARGEST_CONFIGURATION_BYTES
+            )
+        except OSError as e:
+            raise ImageContentError(f"cannot read /{path} of the image: {e.strerror}") from e
+
+    def read_text(self, path: Path) -> str | None:
+        """Return the text of the configuration file `path`, whatever bytes it holds.
+
+        Raises:
+            ImageContentError: as `read`.
+        """
+        content = self.read(path)
+        return None if content is None else content.decode(errors="replace")
+
+    def followed(self, path: Path) -> Path:
+        """Return where `path` leads if it is a link, as long as that is within the tree."""
+        for _ in range(_MOST_LINKS):
+            file = self._root.resolve_relative_path(str(path))
+            if file.query_file_type(Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, None) != (
+                Gio.FileType.SYMBOLIC_LINK
+            ):
+                break
+            info = file.query_info(_TARGET, Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, None)
+            target = os.path.normpath(path.parent / (info.get_symlink_target() or "/"))
+            if target.startswith(("/", "..")):
+                break  # where libostree follows it, that is the booted system's own
+            path = Path(target)
+        return path
+
 
 def boot_facts_of(tree: CommitTree) -> BootFacts:
     """Return what the commit has to boot with.
 
     Raises:
-        ImageContentError: the initramfs is damaged.
+        ImageContentError: the initramfs is damaged, or something is larger than it may be.
     """
     kernels = tuple(
         version
-        for version in tree.names(paths.MODULES)
+        for version in tree.names(paths.MODULES, limit=MOST_MODULES_DIRECTORIES)
         if tree.content(paths.MODULES / version / "vmlinuz") is not None
     )
     image = (
         tree.content(paths.MODULES / kernels[0] / "initramfs.img") if len(kernels) == 1 else None
     )
-    configs = [
-        tree.content(Path(base) / paths.PREPARE_ROOT_CONF) for base in ("usr/etc", "usr/lib")
-    ]
-    config = next(filter(None, configs), None)
+    configs = (
+        tree.read_text(Path(base) / paths.PREPARE_ROOT_CONF) for base in ("usr/etc", "usr/lib")
+    )
+    os_releases = (
+        tree.read(tree.followed(Path(base, "os-release"))) for base in ("usr/lib", "usr/etc")
+    )
     return BootFacts(
         kernels=kernels,
         has_initramfs=image is not None,
-        has_prepare_root=image is not None and boot_facts.has_prepare_root(image),
-        prepare_root_conf=None if config is None else boot_facts.read_config(config),
-        has_os_release=any(
-            tree.content(Path(base, "os-release")) is not None for base in ("usr/etc", "usr/lib")
+        has_prepare_root=(
+            image is not None and boot_facts.has_prepare_root(image.parent, Path(image.name))
         ),
+        prepare_root_conf=next((text for text in configs if text is not None), None),
+        os_release=next((content for content in os_releases if content is not None), None),
     )
 
 
@@ -105,6 +160,6 @@ def boot_checksum(tree: CommitTree) -> str | None:
 
 def read_kargs_d(tree: CommitTree) -> tuple[tuple[str, str], ...]:
     """Return the path in the image, and the text, of each file in usr/lib/bootc/kargs.d."""
-    names = [paths.KARGS_D / name for name in tree.names(paths.KARGS_D)]
-    found = ((f"/{name}", tree.content(name)) for name in names)
-    return tuple((name, boot_facts.read_config(path)) for name, path in found if path is not None)
+    names = (paths.KARGS_D / name for name in tree.names(paths.KARGS_D) if name.endswith(".toml"))
+    found = ((f"/{name}", tree.read_text(name)) for name in names)
+    return tuple((name, text) for name, text in found if text is not None)

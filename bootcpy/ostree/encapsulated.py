@@ -24,7 +24,6 @@ from bootcpy.ostree.object_layers import (
     store_commit_layer,
 )
 from bootcpy.ostree.repo import explained, open_repo
-from bootcpy.system.boot_facts import read_config
 from bootcpy.system.child import Child
 from bootcpy.system.skopeo import Blob, OpenedImage
 
@@ -159,10 +158,10 @@ def allows_nonusr(repo_path: Path, base: str) -> bool:
     """Tell whether layers over `base` may have files outside /usr, /etc and /var.
 
     Raises:
-        ImageContentError: the base's prepare-root.conf is malformed.
+        ImageContentError: the base's prepare-root.conf is malformed or too large.
     """
     tree = CommitTree(repo_path, base)
     # As ostree-ext: the first file counts, although libostree reads both at boot.
-    candidates = (tree.content(Path(top) / paths.PREPARE_ROOT_CONF) for top in ("etc", "usr/lib"))
-    found = next(filter(None, candidates), None)
-    return found is not None and protects_toplevel(read_config(found))
+    texts = (tree.read_text(Path(top) / paths.PREPARE_ROOT_CONF) for top in ("etc", "usr/lib"))
+    found = next((text for text in texts if text is not None), None)
+    return found is not None and protects_toplevel(found)

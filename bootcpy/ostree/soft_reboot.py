@@ -10,7 +10,7 @@ from bootcpy import paths
 from bootcpy.model.bootable import requires_composefs
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.repo import explained
-from bootcpy.system.boot_facts import read_config
+from bootcpy.system.boot_facts import read_prepare_root_conf
 from bootcpy.system.mount import unmount_for_all
 
 _NEXT_ROOT = Path("/run/nextroot")
@@ -58,9 +58,8 @@ def can_enter(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> bool:
 
 def _uses_composefs(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> bool:
     root = paths.SYSROOT / sysroot.get_deployment_dirpath(deployment)
-    configs = (root / base / paths.PREPARE_ROOT_CONF for base in ("etc", "usr/lib"))
-    config = next((path for path in configs if path.is_file()), None)
-    return config is not None and requires_composefs(read_config(config))
+    config = read_prepare_root_conf(root, bases=("etc", "usr/lib"))
+    return config is not None and requires_composefs(config)
 
 
 def _policy(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> str | None:

@@ -4,29 +4,39 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bootcpy.errors import ConfigurationError
+from bootcpy.model.size import LARGEST_CONFIGURATION_BYTES, MOST_DROP_INS
+from bootcpy.system import below
+
+_MASKED = "/dev/null"
 
 
-def read_drop_ins(bases: Sequence[Path], *, suffix: str) -> tuple[tuple[str, str], ...]:
-    """Return (path, text) of each drop-in, in file name order across the directories `bases`.
+def read_drop_ins(root: Path, bases: Sequence[Path], *, suffix: str) -> tuple[tuple[str, str], ...]:
+    """Return (path, text) of each drop-in below `root`, in file name order across `bases`.
 
     A file replaces the one of the same name in an earlier base; an empty file, or a link
     to /dev/null, removes it. A missing directory is an empty one.
 
     Raises:
-        ConfigurationError: a file cannot be read or is not UTF-8.
+        ConfigurationError: a file cannot be read, is not UTF-8, or is too large; or there
+            are too many.
     """
     found: dict[str, Path] = {}
     for base in bases:
-        for path in base.glob(f"*{suffix}"):
-            found[path.name] = path
-    texts = ((str(found[name]), _read(found[name])) for name in sorted(found))
+        try:
+            names = below.names(root, base, limit=MOST_DROP_INS)
+        except OSError as e:
+            raise ConfigurationError(f"cannot read {root / base}: {e.strerror}") from e
+        found |= {name: base / name for name in names if name.endswith(suffix)}
+    texts = ((str(root / found[name]), _read(root, found[name])) for name in sorted(found))
     return tuple((path, text) for path, text in texts if text)
 
 
-def _read(path: Path) -> str:
+def _read(root: Path, path: Path) -> str:
+    if below.link_target(root, path) == _MASKED:
+        return ""
     try:
-        return path.read_text(encoding="utf-8")
+        return below.read_text(root, path, limit_bytes=LARGEST_CONFIGURATION_BYTES)
     except OSError as e:
-        raise ConfigurationError(f"cannot read {path}: {e.strerror}") from e
+        raise ConfigurationError(f"cannot read {root / path}: {e.strerror}") from e
     except UnicodeDecodeError as e:
-        raise ConfigurationError(f"{path} is not UTF-8 text") from e
+        raise ConfigurationError(f"{root / path} is not UTF-8 text") from e

@@ -9,7 +9,9 @@ import os
 
 from bootcpy.errors import BootcpyError, ImageContentError
 from bootcpy.model.boot_paths import boot_files, kernel_versions
+from bootcpy.model.bootable import require_kernel_version
 from bootcpy.model.image import Transport
+from bootcpy.model.listing import shown_few
 from bootcpy.model.oci import Descriptor, Layer, classify_layers, require_diff_id
 from bootcpy.model.progress import Progress
 from bootcpy.model.registry import explain_blob_failure
@@ -42,11 +44,12 @@ def check_local_image(image: OpenedImage, progress: Progress) -> int:
     versions = kernel_versions(files)
     if len(versions) != 1:
         raise ImageContentError(
-            f"{image.reference} has more than one kernel: {', '.join(versions)}"
+            f"{image.reference} has more than one kernel: {shown_few(versions)}"
             if versions
             else f"{image.reference} has no kernel in /usr/lib/modules",
             hint="an image boots exactly one kernel; see bootc container prepare",
         )
+    require_kernel_version(versions[0])
     if f"usr/lib/modules/{versions[0]}/initramfs.img" not in files:
         raise ImageContentError(
             f"{image.reference} has no initramfs for its kernel {versions[0]}",

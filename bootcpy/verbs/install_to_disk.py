@@ -33,6 +33,7 @@ from bootcpy.model.oci import require_bootable
 from bootcpy.model.plan import InstallPlan
 from bootcpy.model.progress import Progress
 from bootcpy.model.room import unpacked_size
+from bootcpy.model.size import MOST_DROP_INS
 from bootcpy.model.target import TargetState, require_usable
 from bootcpy.ostree import sysroot
 from bootcpy.system import (
@@ -179,9 +180,9 @@ def _looked_into(source: SourceImage, name: str, machine: str) -> SourceImage:
         source,
         reference=named.with_digest(source.manifest_digest),
         name=name,
-        kargs=parse_kargs_d(read_drop_ins([_OWN_ROOT / paths.KARGS_D], suffix=".toml"), machine),
+        kargs=parse_kargs_d(read_drop_ins(_OWN_ROOT, [paths.KARGS_D], suffix=".toml"), machine),
         composefs_required=requires_composefs(facts.prepare_root_conf or ""),
-        bound_images=tuple(path.name for path in (_OWN_ROOT / paths.BOUND_IMAGES_D).glob("*")),
+        bound_images=boot_facts.names(_OWN_ROOT, paths.BOUND_IMAGES_D, limit=MOST_DROP_INS),
     )
 
 

@@ -14,5 +14,5 @@ def read_config() -> InstallConfig:
     Raises:
         ConfigurationError: a file of it is malformed.
     """
-    bases = [Path("/", base, paths.INSTALL_CONFIG_D) for base in paths.INSTALL_CONFIG_BASES]
-    return merge_install_config(read_drop_ins(bases, suffix=".toml"), machine())
+    bases = [base / paths.INSTALL_CONFIG_D for base in paths.INSTALL_CONFIG_BASES]
+    return merge_install_config(read_drop_ins(Path("/"), bases, suffix=".toml"), machine())

@@ -16,6 +16,9 @@ from tests.system.oci_layout import BASE, KERNEL, Node, write_image
 pytestmark = IN_CONTAINER
 
 
+_KERNEL_WITH_BLANK = {name.replace("6.12.0-test", "6.1 test"): node for name, node in BASE.items()}
+
+
 @pytest.mark.parametrize(
     ("layers", "rest", "message"),
     [
@@ -32,6 +35,57 @@ pytestmark = IN_CONTAINER
             {},
             "composefs",
             id="composefs",
+        ),
+        pytest.param(
+            [BASE, {"usr/lib/os-release": b"PRETTY_NAME=M\xfcller\n"}],
+            {},
+            "os-release is not UTF-8",
+            id="os-release",
+        ),
+        pytest.param(
+            [BASE, {"usr/lib/os-release": "NAME=Test\n"}],
+            {},
+            "os-release has no PRETTY_NAME or ID",
+            id="title",
+        ),
+        pytest.param(
+            [_KERNEL_WITH_BLANK], {}, "the kernel's version '6.1 test' has characters", id="blank"
+        ),
+        pytest.param(
+            [BASE, {"usr/lib/bootc/kargs.d/x.toml": b"#" * 65_537}],
+            {},
+            "/usr/lib/bootc/kargs.d/x.toml of the image: it is larger than 64 KiB",
+            id="large kargs.d",
+        ),
+        pytest.param(
+            [BASE, {"usr/lib/bootc/kargs.d/x.toml": "kargs = " + "[" * 20_000}],
+            {},
+            "x.toml: not valid TOML: it is nested too deep",
+            id="deep kargs.d",
+        ),
+        pytest.param(
+            [BASE, {f"usr/lib/bootc/kargs.d/{number}.toml": b"" for number in range(1001)}],
+            {},
+            "/usr/lib/bootc/kargs.d of the image has more than 1,000 entries",
+            id="many kargs.d",
+        ),
+        pytest.param(
+            [BASE, {"usr/lib/ostree/prepare-root.conf": b"#" * 65_537}],
+            {},
+            "prepare-root.conf of the image: it is larger than 64 KiB",
+            id="large prepare-root.conf",
+        ),
+        pytest.param(
+            [BASE, {f"usr/lib/modules/{number}/vmlinuz": b"" for number in range(1001)}],
+            {},
+            "/usr/lib/modules of the image has more than 1,000 entries",
+            id="kernels",
+        ),
+        pytest.param(
+            [BASE, {f"{KERNEL}/initramfs.img": b"070701" + b"0" * 88 + b"F" * 8 + b"0" * 8}],
+            {},
+            "the initramfs has a file name of 4,294,967,295 bytes",
+            id="initramfs",
         ),
     ],
 )
@@ -136,3 +190,16 @@ def test_upgrade_refuses_what_rpm_ostree_layered_on(host: BootedHost) -> None:
     with origin.open("a", encoding="utf-8") as file:
         file.write("[packages]\nrequested=vim;\n")
     assert refusal(host, "upgrade").startswith("Deployment contains local rpm-ostree modif")
+
+
+@pytest.mark.parametrize("target", ["os-release.d/test", "../share/test"])
+def test_upgrade_takes_an_os_release_that_is_a_link(
+    host: BootedHost, layout: Path, target: str
+) -> None:
+    """The shutdown must find the title that staging found."""
+    files: dict[str, Node] = {"usr/lib/os-release": (target,)}
+    files |= dict.fromkeys(("usr/lib/os-release.d/test", "usr/share/test"), "ID=linked\n")
+    digest = write_image(layout, [BASE | files], version="2")
+    answer(host, "upgrade")
+    host.reboot()
+    assert digests(host)["booted"] == digest

@@ -15,7 +15,7 @@ GOOD = BootFacts(
     has_initramfs=True,
     has_prepare_root=True,
     prepare_root_conf="[sysroot]\nreadonly = true\n",
-    has_os_release=True,
+    os_release=b"ID=test\n",
 )
 
 
@@ -31,7 +31,23 @@ def test_require_bootable_tree_returns_the_kernel() -> None:
         (replace(GOOD, has_initramfs=False), r"modules/6\.12\.1/initramfs\.img is missing"),
         (replace(GOOD, has_prepare_root=False), r"initramfs of kernel 6\.12\.1 lacks ostree-prep"),
         (replace(GOOD, prepare_root_conf=None), r"no ostree/prepare-root\.conf"),
-        (replace(GOOD, has_os_release=False), "no os-release"),
+        (replace(GOOD, os_release=None), "no os-release in /usr/lib or /etc"),
+        (replace(GOOD, os_release=b""), "os-release has no PRETTY_NAME or ID"),
+        (replace(GOOD, os_release=b'# ID=x\nPRETTY_NAME="x\n ID=x\nPRETTY_NAMES=x'), "no PRETTY"),
+        (replace(GOOD, os_release=b"ID=x'"), "os-release has no PRETTY_NAME or ID"),
+        (replace(GOOD, os_release=b'ID="x\\"'), "os-release has no PRETTY_NAME or ID"),
+        (replace(GOOD, os_release=b"ID=x\nNAME=M\xfcller\n"), "os-release is not UTF-8 text"),
+        (replace(GOOD, os_release=b"ID=x\0\n"), "os-release has a NUL"),
+        (replace(GOOD, kernels=("6.1 test",)), "version '6.1 test' has characters"),
+        (replace(GOOD, kernels=("6.1\n",)), r"version '6\.1\\n' has characters"),
+        (replace(GOOD, kernels=("6\u00a01",)), "has characters that a boot entry cannot have"),
+        (replace(GOOD, kernels=("a/b",)), "version 'a/b' has characters"),
+        (replace(GOOD, kernels=("6" * 242,)), "is longer than 241 bytes"),
+        (replace(GOOD, kernels=("ü" * 121,)), "is longer than 241 bytes"),
+        (
+            replace(GOOD, kernels=tuple(f"{n:06}" for n in range(100_001))),
+            "more than one kernel: 000000, 000001, 000002, 000003, 000004 and 99,996 more$",
+        ),
         (replace(GOOD, prepare_root_conf="[composefs]\nenabled=yes\n"), "requires composefs"),
         (replace(GOOD, prepare_root_conf="enabled=yes\n"), r"prepare-root\.conf is malformed"),
     ],
@@ -44,6 +60,20 @@ def test_require_bootable_tree_refuses(facts: BootFacts, message: str) -> None:
 def test_require_bootable_tree_takes_composefs_where_it_is_supported() -> None:
     facts = replace(GOOD, prepare_root_conf="[composefs]\nenabled = signed\n")
     assert require_bootable_tree(facts, composefs_supported=True) == "6.12.1"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"ID=",
+        b"PRETTY_NAME='T \xc3\xbc' \"x\"\n",
+        b'ID="broken\nPRETTY_NAME="a \\" b"',
+        b"ID=a\\",
+    ],
+)
+def test_require_bootable_tree_takes_what_libostree_makes_a_title_of(content: bytes) -> None:
+    facts = replace(GOOD, os_release=content, kernels=("6" * 241,))
+    assert require_bootable_tree(facts, composefs_supported=False) == "6" * 241
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def test_read_drop_ins_overrides_masks_and_sorts(tmp_path: Path) -> None:
     (etc / "30-masked.toml").symlink_to("/dev/null")
     (etc / "20-emptied.toml").touch()
     (etc / "60-new.toml").write_text("new")
-    assert read_drop_ins([usr, tmp_path / "missing", etc], suffix=".toml") == (
+    assert read_drop_ins(tmp_path, [Path("usr"), Path("missing"), Path("etc")], suffix=".toml") == (
         (str(etc / "40-overridden.toml"), "etc"),
         (str(usr / "50-kept.toml"), "kept"),
         (str(etc / "60-new.toml"), "new"),
@@ -29,10 +30,42 @@ def test_read_drop_ins_overrides_masks_and_sorts(tmp_path: Path) -> None:
 def test_read_drop_ins_names_the_unreadable_file(tmp_path: Path) -> None:
     (tmp_path / "a.toml").symlink_to(tmp_path / "gone")
     with pytest.raises(ConfigurationError, match=r"cannot read .*a\.toml"):
-        read_drop_ins([tmp_path], suffix=".toml")
+        read_drop_ins(tmp_path, [Path()], suffix=".toml")
 
 
 def test_read_drop_ins_refuses_other_encodings(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigurationError, match="not UTF-8"):
-        read_drop_ins([tmp_path], suffix=".toml")
+        read_drop_ins(tmp_path, [Path()], suffix=".toml")
+
+
+def test_read_drop_ins_has_limits(tmp_path: Path) -> None:
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large/a.toml").write_bytes(b"#" * 65_537)
+    with pytest.raises(ConfigurationError, match=r"large/a\.toml: it is larger than 64 KiB"):
+        read_drop_ins(tmp_path, [Path("large")], suffix=".toml")
+    (tmp_path / "many").mkdir()
+    for number in range(1001):
+        (tmp_path / f"many/{number}").touch()
+    with pytest.raises(ConfigurationError, match=r"many: it has more than 1,000 entries"):
+        read_drop_ins(tmp_path, [Path("many")], suffix=".toml")
+
+
+@pytest.mark.timeout(5)
+def test_read_drop_ins_waits_for_no_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.toml")
+    with pytest.raises(ConfigurationError, match=r"a\.toml: it is not a regular file"):
+        read_drop_ins(tmp_path, [Path()], suffix=".toml")
+
+
+def test_read_drop_ins_follows_links_below_the_root_only(tmp_path: Path) -> None:
+    (tmp_path / "secret.toml").write_text("host")
+    (tmp_path / "root/etc").mkdir(parents=True)
+    (tmp_path / "root/shared").write_text("image")
+    (tmp_path / "root/etc/a.toml").symlink_to("/shared")
+    root = tmp_path / "root"
+    expected = ((str(root / "etc/a.toml"), "image"),)
+    assert read_drop_ins(root, [Path("etc")], suffix=".toml") == expected
+    (root / "etc/b.toml").symlink_to(tmp_path / "secret.toml")
+    with pytest.raises(ConfigurationError, match=r"cannot read .*b\.toml: No such file"):
+        read_drop_ins(root, [Path("etc")], suffix=".toml")
