@@ -19,13 +19,13 @@ from typing import Annotated, Any
 
 from bootcpy import __version__
 from bootcpy.cli.commands import COMMANDS, GROUPS, NAMES, Command, named_by
+from bootcpy.cli.output import LogLine, print_error
 from bootcpy.cli.typer_alone import typer
 from bootcpy.errors import BootcpyError, ExitStatus, NoSpaceError, UsageError
 
 # What typer raises for words it does not know; newer ones have a click of their own.
 _WrongWords: type[Any] = typer.BadParameter.__mro__[1]
 
-_RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 _LEVELS = {
     "error": logging.ERROR,
     "warn": logging.WARNING,
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMAN
             finally:
                 sys.stdout.flush()  # here, where a reader that went away can be told from a bug
     except BootcpyError as e:
-        _report(e)
+        print_error(e)
         return e.exit_status
     except _Stopped as e:
         print(f"{name}: stopped by {e.signal.name}", file=sys.stderr)
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None, commands: Sequence[Command] = COMMAN
             raise
         _drop_output()
         error = NoSpaceError(f"no space left to write {e.filename or 'the output'}")
-        _report(error)
+        print_error(error)
         return error.exit_status
     return status
 
@@ -156,15 +156,6 @@ def _root(
     _require_command(context)
 
 
-def _report(error: BootcpyError) -> None:
-    """Say on stderr what went wrong and what to do about it."""
-    coloured = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    label = f"{_RED}error:{_PLAIN}" if coloured else "error:"
-    print(label, error.message, file=sys.stderr)
-    if error.hint:
-        print("hint:", error.hint, file=sys.stderr)
-
-
 def _reader_went_away() -> int:
     """End quietly when stdout was a pipe that nobody reads any more, as in `bootc … | head`."""
     _drop_output()
@@ -202,7 +193,9 @@ def _set_up_environment() -> None:
     if os.geteuid() == 0:
         os.environ.setdefault("HOME", "/root")
     asked = os.environ.get("BOOTC_LOG") or os.environ.get("RUST_LOG") or ""
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogLine("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("bootcpy").setLevel(log_level(asked))
 
 

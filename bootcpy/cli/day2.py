@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootcpy.cli import progress
+from bootcpy.cli.output import print_line
 from bootcpy.errors import UsageError
 from bootcpy.model.image import (
     ContainerPolicy,
@@ -181,7 +182,7 @@ def usr_overlay(
 def _end(outcome: "Outcome") -> None:
     """Print the answer, then reboot if that was asked for."""
     for line in outcome.lines:
-        print(line, flush=True)
+        print_line(line)
     if outcome.reboot:
         from bootcpy.verbs.change import reboot_now
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bootcpy.cli import progress
+from bootcpy.cli.output import print_json, print_line
 from bootcpy.model.image import ImageReference
 
 _HEADER = ("REPOSITORY", "TYPE")
@@ -43,13 +44,13 @@ def list_(
         names = verb.list_images(host_only=type_ is ImageType.HOST)
     if form is ListFormat.JSON:
         entries = [{"image_type": "host", "image": name} for name in names]
-        print(json.dumps(entries, indent=2))
+        print_json(json.dumps(entries, indent=2) + "\n")
         return
     rows = (_HEADER, *((name, "host") for name in names))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for row in rows:
         cells = (f" {text:<{width}} " for text, width in zip(row, widths, strict=True))
-        print("".join(cells))
+        print_line("".join(cells))
 
 
 def copy_to_storage(
@@ -63,14 +64,11 @@ def copy_to_storage(
     """Copy an image of this host into podman's storage."""
     from bootcpy.verbs import image as verb
 
-    def announce(line: str) -> None:
-        print(line, flush=True)
-
     with progress.opened() as sink:
         copied = verb.copy_to_storage(
             None if source is None else ImageReference.parse(source),
             target or verb.DEFAULT_TARGET,
             sink,
-            announce,
+            print_line,
         )
-    print(f"Pushed: {copied.target} {copied.digest}")
+    print_line(f"Pushed: {copied.target} {copied.digest}")

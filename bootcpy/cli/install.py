@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from bootcpy.cli import progress
+from bootcpy.cli.output import print_json
 from bootcpy.cli.typer_alone import typer
 from bootcpy.errors import BootcpyError, UsageError
 from bootcpy.model.image import ImageReference, Transport
@@ -197,7 +198,7 @@ def to_disk(
         with install_to_disk.planned(request, progress=sink) as (plan, _):
             pass
     if as_json:
-        print(json.dumps(plan.to_json(), indent=2))
+        print_json(json.dumps(plan.to_json(), indent=2) + "\n")
     else:
         from bootcpy.cli.render_plan import render_plan
 
@@ -218,4 +219,4 @@ def print_configuration(
     """Print the merged install configuration as JSON."""
     from bootcpy.verbs import print_configuration as verb
 
-    print(verb.read_config().to_json(with_kargs=everything), end="")
+    print_json(verb.read_config().to_json(with_kargs=everything))

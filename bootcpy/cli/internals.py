@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bootcpy.cli import progress
+from bootcpy.cli.output import print_line
 from bootcpy.model.progress import Silent
 
 
@@ -56,7 +57,7 @@ def cleanup() -> None:
 
     with progress.opened() as sink:
         for line in verb.cleanup(sink):
-            print(line)
+            print_line(line)
 
 
 def fsck() -> None:
@@ -67,9 +68,9 @@ def fsck() -> None:
         findings = verb.fsck(sink)
     for finding in findings:
         if finding.problem is None:
-            print(f"ok: {finding.check}")
+            print_line(f"ok: {finding.check}")
         else:
-            print(f"fsck error: {finding.check}: {finding.problem}", file=sys.stderr)
+            print_line(f"fsck error: {finding.check}: {finding.problem}", file=sys.stderr)
     verb.require_no_problem(findings)
 
 

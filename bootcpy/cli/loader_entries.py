@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from bootcpy.cli import progress
+from bootcpy.cli.output import print_line
 
 
 def set_options(
@@ -20,4 +21,4 @@ def set_options(
     with progress.opened() as sink:
         outcome = verb.set_options_for_source(source, options, sink)
     for line in outcome.lines:
-        print(line)
+        print_line(line)

@@ -9,8 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from typing import TextIO
 
+from bootcpy.cli.output import print_line
 from bootcpy.errors import BootcpyError, UsageError
 from bootcpy.model.camel_case import camel_case
+from bootcpy.model.printable import escaped_json
 from bootcpy.model.progress import BytesProgress, Progress, Silent, StepsProgress
 from bootcpy.model.size import format_size
 
@@ -93,7 +95,7 @@ class Lines:
     def note(self, text: str) -> None:
         """Print one line."""
         try:
-            print(text, file=self._stream, flush=True)
+            print_line(text, file=self._stream)
         except OSError:
             return  # nobody reads; the work goes on
 
@@ -150,8 +152,8 @@ class JsonLines:
     def _write(self, event: dict[str, object]) -> None:
         if self._descriptor is None:
             return
-        line = json.dumps(_spelt(event), separators=(",", ":"), ensure_ascii=False) + "\n"
-        left = line.encode()
+        line = json.dumps(_spelt(event), separators=(",", ":"), ensure_ascii=False)
+        left = f"{escaped_json(line)}\n".encode()
         try:
             while left:
                 left = left[os.write(self._descriptor, left) :]

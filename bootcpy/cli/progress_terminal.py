@@ -23,6 +23,7 @@ from rich.table import Column
 from rich.text import Text
 
 from bootcpy.cli.progress import is_complete
+from bootcpy.model.printable import printable
 from bootcpy.model.progress import BytesProgress, StepsProgress
 from bootcpy.model.size import format_size
 
@@ -53,7 +54,7 @@ def opened(console: Console | None = None) -> Generator["Terminal"]:
     """Return a sink that draws on stderr; the terminal is plain again afterwards."""
     whole = Column(no_wrap=True)  # two lines for each bar would be worse than an ellipsis
     display = Display(
-        TextColumn("  {task.description}", table_column=whole),
+        TextColumn("  {task.description}", table_column=whole, markup=False),
         BarColumn(bar_width=16),
         DownloadColumn(binary_units=True, table_column=whole),
         _Rate(table_column=whole),
@@ -129,6 +130,7 @@ class Terminal:
     def _move(
         self, bars: dict[str, TaskID], key: str, text: str, done_bytes: int, total_bytes: int
     ) -> None:
+        text = printable(text)
         if key not in bars:
             bars[key] = self._display.add_task(text, total=total_bytes)
         self._display.update(bars[key], description=text, completed=done_bytes)
@@ -137,6 +139,6 @@ class Terminal:
         """Draw nothing: the steps of a task are told by `step` and `note`."""
 
     def _print(self, mark: str, style: str, text: str) -> None:
-        line = Text("  " * self._depth).append(mark, style=style).append(f" {text}")
+        line = Text("  " * self._depth).append(mark, style=style).append(f" {printable(text)}")
         self._display.console.print(line)
         self._display.refresh()

@@ -13,6 +13,7 @@ from bootcpy.model.host import (
     UsrOverlay,
 )
 from bootcpy.model.image import ContainerPolicy, Insecure, OstreeRemote, Signature, Transport
+from bootcpy.model.printable import LONGEST_LABEL, printable
 
 NOT_DEPLOYED = "System is not deployed via bootc."
 
@@ -59,14 +60,18 @@ def _section(slot: str, entry: BootEntry, *, overlay: UsrOverlay | None, verbose
         rows.append(("Soft-reboot", _yes_no(yes=entry.soft_reboot_capable)))
         if slot == _STAGED:
             rows.append(("Download-only", _yes_no(yes=entry.download_only)))
-    return "".join([f"{first}\n", *(f"{label:>{width}}: {value}\n" for label, value in rows)])
+    # Each on its line, whatever labels and names hold.
+    lines = [first, *(f"{label:>{width}}: {value}" for label, value in rows)]
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 _Rows = list[tuple[str, str]]
 
 
 def _image_rows(entry: BootEntry, image: ImageStatus, overlay: UsrOverlay | None) -> _Rows:
-    rows = [("Digest", f"{image.image_digest} ({image.architecture})")]
+    rows = [
+        ("Digest", f"{image.image_digest} ({printable(image.architecture, limit=LONGEST_LABEL)})")
+    ]
     if image.version is not None:
         rows.append(("Version", _version(image)))
     elif image.timestamp is not None:
@@ -128,7 +133,7 @@ def _name(image: ImageStatus) -> str:
 
 def _version(image: ImageStatus) -> str:
     when = f" ({_seconds(image.timestamp)})" if image.timestamp else ""
-    return f"{image.version}{when}"
+    return f"{printable(image.version or '', limit=LONGEST_LABEL)}{when}"
 
 
 def _seconds(timestamp: str) -> str:

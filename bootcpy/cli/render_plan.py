@@ -4,7 +4,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from bootcpy.model.layout import DiskLayout, Partition, Role
+from bootcpy.model.listing import shown_few
 from bootcpy.model.plan import InstallPlan
+from bootcpy.model.printable import LONGEST_LABEL, printable
 from bootcpy.model.size import MIB, format_size
 
 _WIDTH = 80
@@ -24,7 +26,9 @@ def render_plan(plan: InstallPlan) -> str:
     deploy = plan.deploy
     disk = plan.disk
     about = [format_size(disk.size_bytes), *(word for word in (disk.model, disk.serial) if word)]
-    version = f" (version {plan.image_version})" if plan.image_version else ""
+    version = ""
+    if plan.image_version:
+        version = f" (version {printable(plan.image_version, limit=LONGEST_LABEL)})"
     layers = f"{plan.image_layers} layer{'s' if plan.image_layers != 1 else ''}"
     rows = [
         ("Disk", f"{disk.path}  ({', '.join(about)})"),
@@ -54,7 +58,7 @@ def render_plan(plan: InstallPlan) -> str:
 def _fate(plan: InstallPlan) -> list[str]:
     if not plan.disk.contents:
         return ["empty"]
-    return [f"holds {', '.join(plan.disk.contents)}", "all of it will be destroyed"]
+    return [f"holds {shown_few(plan.disk.contents, limit=16)}", "all of it will be destroyed"]
 
 
 def _boot_loader(plan: InstallPlan) -> str:
@@ -67,7 +71,7 @@ def _labelled(rows: Iterable[tuple[str, str]]) -> list[str]:
     for label, text in rows:
         indent = " " * _LABEL_WIDTH
         wrapped = textwrap.wrap(
-            text, _WIDTH - _LABEL_WIDTH, break_long_words=False, break_on_hyphens=False
+            printable(text), _WIDTH - _LABEL_WIDTH, break_long_words=False, break_on_hyphens=False
         )
         lines.append(f"{label:<{_LABEL_WIDTH}}{wrapped[0] if wrapped else ''}".rstrip())
         lines += [indent + line for line in wrapped[1:]]

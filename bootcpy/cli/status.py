@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bootcpy.cli.output import print_json, print_line
 from bootcpy.errors import BootcpyError
 
 _FORMAT_VERSIONS = (0, 1)  # both mean v1, as in bootc
@@ -53,7 +54,8 @@ def status(
     host = verb.status(booted_only=booted)
     if host.status.booted is not None and (arrival := verb.read_warning()) is not None:
         # On stderr: the document has no place for it.
-        print(f"warning: {arrival.message}\nhint: {arrival.hint}", file=sys.stderr)
+        print_line(f"warning: {arrival.message}", file=sys.stderr)
+        print_line(f"hint: {arrival.hint}", file=sys.stderr)
     match form or _default_form(json_wanted=json_):
         case OutputFormat.HUMANREADABLE:
             from bootcpy.cli.render_host import render_host
@@ -66,7 +68,7 @@ def status(
         case OutputFormat.JSON:
             from bootcpy.model.host_document import to_json
 
-            sys.stdout.write(to_json(host))
+            print_json(to_json(host))
 
 
 def _default_form(*, json_wanted: bool) -> OutputFormat:

@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from bootcpy.model.layout import UNFINISHED_NAME
+from bootcpy.model.listing import shown_few
 from bootcpy.model.partition_table import FoundTable
+from bootcpy.model.printable import printable
 from bootcpy.model.size import format_size
 from bootcpy.model.target import UNFINISHED
 
+_LONGEST_NAME = 72  # characters; GPT has room for 36
 _TABLES = frozenset({"gpt", "PMBR", "dos", "atari", "sun", "mac", "bsd"})
 
 Signature = Mapping[str, str | None]
@@ -37,13 +40,17 @@ def describe_contents(signatures: Sequence[Signature], table: FoundTable | None)
 
 def _describe_signature(signature: Signature) -> str:
     label = signature.get("label")
-    named = f" labelled {label!r}" if label else ""
-    return f"{signature.get('type') or 'unknown'} data{named}"
+    named = f" labelled '{printable(label, limit=_LONGEST_NAME)}'" if label else ""
+    kind = printable(signature.get("type") or "unknown", limit=_LONGEST_NAME)
+    return f"{kind} data{named}"
 
 
 def _describe_table(table: FoundTable) -> str:
-    partitions = [f"{p.name or 'unnamed'} {format_size(p.size_bytes)}" for p in table.partitions]
-    names = f": {'; '.join(partitions)}" if partitions else ""
+    partitions = [
+        f"{printable(p.name, limit=_LONGEST_NAME) or 'unnamed'} {format_size(p.size_bytes)}"
+        for p in table.partitions
+    ]
+    names = f": {shown_few(partitions, limit=8, separator='; ')}" if partitions else ""
     count = len(partitions)
     plural = "" if count == 1 else "s"
     return f"a {table.label} partition table with {count} partition{plural}{names}"

@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from bootcpy.errors import ConfigurationError
 from bootcpy.model.bls import Entry
 from bootcpy.model.cmdline import split_kargs
+from bootcpy.model.printable import printable
 
 # Long enough to press a key; longer when there is something to choose from.
 _TIMEOUT_S = 1
 _TIMEOUT_WITH_CHOICE_S = 3
+
+_LONGEST_TITLE = 256  # characters
 
 _PREAMBLE = """\
 # Written from the entries beside this file, each time a deployment changes.
@@ -56,7 +59,7 @@ def _menu_entry(entry: Entry) -> str:
         commands.append(["initrd", *entry.initrd])
     if entry.devicetree:
         commands.append(["devicetree", entry.devicetree])
-    title = "".join(char for char in entry.title if char.isprintable())
+    title = printable(entry.title, limit=_LONGEST_TITLE)
     body = "".join(
         f"  {command} {' '.join(quoted(word) for word in words)}\n" for command, *words in commands
     )

@@ -17,6 +17,7 @@ from bootcpy.model.image import (
     OstreeRemote,
     SignedImageReference,
 )
+from bootcpy.model.printable import yaml_quoted
 
 Tree = dict[str, Any]
 
@@ -26,7 +27,7 @@ _NOT_A_STRING = re.compile(
     r"|[-+]?[0-9._][0-9_.,:]*(?:e[-+]?[0-9]+)?|0x[0-9a-f_]+|0o[0-7_]+|0b[01_]+",
     re.IGNORECASE,
 )
-_PLAIN = re.compile(r"[A-Za-z0-9_./(][^\x00-\x1f\x7f-\x9f\ufeff]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_./(].*")
 
 
 def host_tree(host: Host) -> Tree:
@@ -97,12 +98,13 @@ def _yaml_scalar(value: Any) -> str:  # noqa: ANN401 - any value without members
         return json.dumps(value)
     text = str(value)
     plain = (
-        _PLAIN.fullmatch(text)
+        text.isprintable()
+        and _PLAIN.fullmatch(text)
         and not _NOT_A_STRING.fullmatch(text)
         and not any(mark in text for mark in (": ", " #"))
         and not text.endswith((" ", ":"))
     )
     if plain:
         return text
-    # JSON strings are YAML's double-quoted ones; single quotes read better.
-    return "'" + text.replace("'", "''") + "'" if text.isprintable() else json.dumps(text)
+    # Single quotes read better, but know no escapes.
+    return "'" + text.replace("'", "''") + "'" if text.isprintable() else yaml_quoted(text)

@@ -25,6 +25,7 @@ from bootcpy.model.layout import (
     random_identity,
     seeded_identity,
 )
+from bootcpy.model.listing import shown_few
 from bootcpy.model.plan import Bootloader, DeployPlan, InstallPlan, KernelArguments, root_kargs
 from bootcpy.model.size import format_size
 from bootcpy.model.target import TargetState, require_usable
@@ -135,7 +136,7 @@ def require_no_bound_images(names: Iterable[str], *, skip: bool) -> None:
     Raises:
         BootcpyError: there are some, which cannot be installed yet.
     """
-    listed = ", ".join(sorted(names))
+    listed = shown_few(sorted(names))
     if listed and not skip:
         raise BootcpyError(
             f"the image binds other images ({listed}), which cannot be installed with it yet",
@@ -171,7 +172,7 @@ def require_block_setup(request: InstallRequest, config: InstallConfig) -> None:
     if setup not in enabled:
         raise ConfigurationError(
             f"block setup {setup} is not enabled in the install configuration",
-            hint=f"enabled there: {', '.join(enabled)}",
+            hint=f"enabled there: {shown_few(enabled)}",
         )
     if setup != "direct":
         raise BootcpyError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bootcpy.errors import EnvironmentMismatchError, ImageContentError, PrivilegeError
+from bootcpy.model.listing import shown_few
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +111,9 @@ def plan_kernel(
         case [version]:
             return KernelPlan(version=version, from_boot=version in in_boot, left_over=left_over)
         case _:
-            older = " ".join(f"linux-image-{version}" for version in versions[:-1])
+            older = shown_few([f"linux-image-{each}" for each in versions[:-1]], separator=" ")
             raise ImageContentError(
-                f"more than one kernel: {', '.join(versions)}; an image boots exactly one",
+                f"more than one kernel: {shown_few(versions)}; an image boots exactly one",
                 hint=f"remove what is superseded: apt-get autoremove --purge, or purge {older}",
             )
 

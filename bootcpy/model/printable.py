@@ -7,6 +7,10 @@ ESC as `\x1b`, a newline as `\n`, U+202E as `\u202e`.
 
 import re
 
+# Of what an image says of itself, on a line of ours: more could fill the terminal's line and
+# seem to begin the next.
+LONGEST_LABEL = 64
+
 _ELLIPSIS = "…"
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LAST_OF_BMP = 0xFFFF

@@ -4,9 +4,13 @@ import re
 from pathlib import Path
 
 from bootcpy.model.image import ImageReference, Transport
+from bootcpy.model.printable import printable
 from bootcpy.paths import ROOT_AUTH_FILES
 
 _AUTH_FILE = ROOT_AUTH_FILES[1]  # the one that an administrator writes
+# A registry may answer with a page: what is shown of it, and what is looked at.
+_SHOWN_CHARS = 1024
+_READ_CHARS = 4096  # of the beginning, and of the end
 _TRANSIENT = re.compile(
     r"connection reset|connection refused|i/o timeout|timeout awaiting|TLS handshake timeout|"
     r"unexpected EOF|no route to host|network is unreachable|temporary failure|"
@@ -118,6 +122,11 @@ def is_transient(cause: str) -> bool:
     return _TRANSIENT.search(cause) is not None
 
 
+def _ends(cause: str) -> str:
+    """Return the beginning and the end of a long `cause`; patterns take their time over it."""
+    return cause if len(cause) <= 2 * _READ_CHARS else cause[:_READ_CHARS] + cause[-_READ_CHARS:]
+
+
 def registry_host(reference: ImageReference) -> str:
     """Name what serves the image: the registry's host, else the transport."""
     if reference.transport is Transport.REGISTRY:
@@ -141,7 +150,7 @@ def explain_open_failure(
         credentials = f"credentials from {auth_file}"
     else:
         credentials = f"no credentials: none of {', '.join(map(str, ROOT_AUTH_FILES))} exists"
-    shown = " ".join(cause.split())
+    shown = printable(" ".join(cause.split()), limit=_SHOWN_CHARS)
     meanings = _FILE_MEANINGS if reference.transport.is_file else ()
     words = {
         "image": reference,
@@ -152,6 +161,7 @@ def explain_open_failure(
         "auth_file": auth_file or _AUTH_FILE,
         "cause": shown,
     }
+    cause = _ends(cause)
     named = re.escape(str(policy_file))
     for pattern, meaning, hint in (*_CONFIGURATION_MEANINGS, *meanings, *_MEANINGS):
         if re.search(pattern.replace("{policy_pattern}", named), cause, re.IGNORECASE):
@@ -163,8 +173,8 @@ def explain_blob_failure(
     cause: str, reference: ImageReference, digest: str
 ) -> tuple[str, str, str]:
     """Return (`content` or `source`, message, hint) for a layer that could not be read."""
-    shown = " ".join(cause.split())
-    if re.search(r"corrupted blob|expected \d+ bytes|digest mismatch|does not match", cause):
+    shown = printable(" ".join(cause.split()), limit=_SHOWN_CHARS)
+    if re.search(r"corrupted blob|expected \d+ bytes|digest mismatch|does not match", _ends(cause)):
         return (
             "content",
             f"layer {digest} of {reference} is not what the manifest says: {shown}",

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bootcpy.model.listing import shown_few
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelState:
@@ -27,7 +29,9 @@ def find_obstacle(booted: KernelState, target: KernelState) -> str | None:
     if target.boot_files is not None and booted.boot_files != target.boot_files:
         return "its kernel or initramfs is another one"
     if tuple(booted.kargs) != tuple(target.kargs):
-        return "its kernel arguments differ: " + " ".join(_changes(booted.kargs, target.kargs))
+        return "its kernel arguments differ: " + shown_few(
+            _changes(booted.kargs, target.kargs), limit=10, separator=" "
+        )
     return None
 
 

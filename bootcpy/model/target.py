@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bootcpy.errors import TargetError
 from bootcpy.model.layout import DiskFacts
+from bootcpy.model.listing import shown_few
 
 # What a disk holds, in words, when an installation onto it was interrupted.
 UNFINISHED = "an unfinished installation"
@@ -58,7 +59,7 @@ def require_usable(state: TargetState, *, wipe: bool) -> None:
         )
     if state.holders:
         raise TargetError(
-            f"{path} is in use: it is part of {', '.join(state.holders)}",
+            f"{path} is in use: it is part of {shown_few(state.holders)}",
             hint="deactivate what uses it, or choose another disk",
         )
     if state.busy:
@@ -72,6 +73,6 @@ def require_usable(state: TargetState, *, wipe: bool) -> None:
         raise TargetError(f"{path} has no medium: its size is 0", hint="choose another disk")
     if state.disk.contents not in {(), (UNFINISHED,)} and not wipe:
         raise TargetError(
-            f"{path} is not empty: it has {', '.join(state.disk.contents)}",
+            f"{path} is not empty: it has {shown_few(state.disk.contents)}",
             hint="add --wipe to destroy everything on it",
         )

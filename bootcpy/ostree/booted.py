@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bootcpy import paths
+from bootcpy.model.listing import shown_few
 from bootcpy.model.progress import Progress
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.repo import explained
@@ -85,7 +86,7 @@ def _try_lock(sysroot: OSTree.Sysroot, thawed_by: float) -> bool:
 def _held_by() -> str:
     """Name the processes that have the lock file open; the kernel does not say who locked it."""
     holders = [f"{name} (process {pid})" for pid, name in _users_of(_LOCK)]
-    return f" held by {', '.join(holders)}" if holders else ""
+    return f" held by {shown_few(holders)}" if holders else ""
 
 
 def _users_of(path: Path) -> Generator[tuple[int, str]]:
@@ -94,7 +95,7 @@ def _users_of(path: Path) -> Generator[tuple[int, str]]:
     except FileNotFoundError:  # nobody has ever locked here
         return
     for process in Path("/proc").iterdir():
-        if not process.name.isdigit() or int(process.name) == os.getpid():
+        if not process.name.isdecimal() or int(process.name) == os.getpid():
             continue
         try:
             opened = [fd.stat() for fd in (process / "fd").iterdir()]

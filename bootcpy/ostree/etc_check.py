@@ -6,6 +6,7 @@ from pathlib import Path
 from bootcpy import paths
 from bootcpy.errors import DeploymentError
 from bootcpy.model.etc_merge import Incoming, Kind, find_conflicts, find_left_behind
+from bootcpy.model.listing import shown_few
 from bootcpy.model.tree import Directory
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.objects import open_tree
@@ -29,7 +30,8 @@ def require_mergeable_etc(sysroot: OSTree.Sysroot, commit: str) -> tuple[str, ..
     conflicts = find_conflicts(read_etc(root / "usr/etc"), current, incoming)
     if conflicts:
         raise DeploymentError(
-            f"changes in /etc cannot be carried over to the new image: {'; '.join(conflicts)}",
+            "changes in /etc cannot be carried over to the new image: "
+            f"{shown_few(conflicts, limit=10, separator='; ')}",
             hint="move what is named out of the way, and run the command again",
         )
     return tuple(

@@ -11,6 +11,7 @@ from pathlib import Path
 from bootcpy.errors import BootcpyError, ConfigurationError, ExitStatus
 from bootcpy.model.bls import parse_entry, sorted_entries
 from bootcpy.model.grub_menu import grub_menu
+from bootcpy.model.printable import printable
 from bootcpy.system import durable
 
 
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         write_menu(menu)
     except (BootcpyError, OSError) as e:
-        print(f"grub-menu: {e}", file=sys.stderr)  # noqa: T201 - libostree shows it
+        print(printable(f"grub-menu: {e}"), file=sys.stderr)  # noqa: T201 - libostree shows it
         return ExitStatus.FAILED
     return ExitStatus.OK
 

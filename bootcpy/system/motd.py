@@ -3,6 +3,8 @@
 import contextlib
 from pathlib import Path
 
+from bootcpy.model.printable import printable
+
 _FILE = Path("/run/motd.d/50-bootc")
 
 
@@ -14,5 +16,5 @@ def publish(line: str | None) -> None:
         return
     _FILE.parent.mkdir(mode=0o755, exist_ok=True)
     temporary = _FILE.with_name(f".{_FILE.name}")
-    temporary.write_text(f"{line}\n", encoding="utf-8")
+    temporary.write_text(f"{printable(line)}\n", encoding="utf-8")
     temporary.replace(_FILE)

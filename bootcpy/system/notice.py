@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from bootcpy import paths
+from bootcpy.model.printable import printable
 
 _MODE = 0o755
 _OURS = "bootc: "
@@ -19,7 +20,8 @@ def status_changed(root: Path = paths.SYSROOT) -> None:
 
 def reboot_required(what: str) -> None:
     """Leave `what` in /run/reboot-required, where kured and update notifiers look."""
-    paths.REBOOT_REQUIRED.write_text(f"{_OURS}Reboot required for {what}\n", encoding="utf-8")
+    line = printable(f"{_OURS}Reboot required for {what}")
+    paths.REBOOT_REQUIRED.write_text(f"{line}\n", encoding="utf-8")
 
 
 def reboot_not_required() -> None:

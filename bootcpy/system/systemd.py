@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from bootcpy.errors import BootcpyError
+from bootcpy.model.printable import printable
 from bootcpy.system.run import spawn
 
 _JOURNAL = "/run/systemd/journal/socket"
@@ -35,7 +36,7 @@ def reboot() -> None:
 
 def journal(message: str, message_id: UUID, fields: Mapping[str, str]) -> None:
     """Write an entry to the journal, where there is one (systemd: Native Journal Protocol)."""
-    entry = {"MESSAGE": message, "MESSAGE_ID": message_id.hex, "PRIORITY": "6", **fields}
+    entry = {"MESSAGE": printable(message), "MESSAGE_ID": message_id.hex, "PRIORITY": "6", **fields}
     datagram = b"".join(_field(name, value) for name, value in entry.items())
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         try:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bootcpy.model.listing import shown_few
 from bootcpy.model.prepare import (
     KernelPlan,
     MoveAndLink,
@@ -122,7 +123,7 @@ def _empty_boot(root: Path, progress: Progress) -> None:
         if (root / name).is_symlink():
             image_tree.remove(root / name)
     if removed:
-        progress.note(f"emptied /boot of {', '.join(removed)}")
+        progress.note(f"emptied /boot of {shown_few(removed, limit=10)}")
 
 
 def _forget_identity(root: Path, progress: Progress) -> None:
@@ -172,7 +173,7 @@ def _empty_run(root: Path, progress: Progress) -> None:
     kept = image_tree.mount_points() | {root / "run/lock"}
     removed = image_tree.empty(root / "run", kept)
     if removed:
-        progress.note(f"emptied /run of {', '.join(removed)}")
+        progress.note(f"emptied /run of {shown_few(removed, limit=10)}")
 
 
 def _drop(root: Path, removed: Sequence[str], progress: Progress) -> None:

@@ -8,6 +8,7 @@ from bootcpy import paths
 from bootcpy.errors import BootcpyError, ConfigurationError, DeploymentError
 from bootcpy.model.bls import Entry, parse_entry
 from bootcpy.model.cmdline import split_kargs
+from bootcpy.model.listing import shown_few
 from bootcpy.model.progress import Progress
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.system.fsverity import has_verity
@@ -61,7 +62,7 @@ def require_no_problem(findings: tuple[Finding, ...]) -> None:
 
 
 def _finding(name: str, problems: Iterator[str]) -> Finding:
-    return Finding(check=name, problem="; ".join(problems) or None)
+    return Finding(check=name, problem=shown_few(tuple(problems), limit=20, separator="; ") or None)
 
 
 def _check_resolv_conf(system: System) -> Iterator[str]:

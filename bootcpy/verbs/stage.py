@@ -8,8 +8,10 @@ from bootcpy.model.boot_state import ImageRecord
 from bootcpy.model.bootable import require_bootable_tree
 from bootcpy.model.kargs import kargs_after_upgrade, parse_kargs_d, without
 from bootcpy.model.layer_diff import format_decimal_size
+from bootcpy.model.listing import shown_few
 from bootcpy.model.oci import require_bootable
 from bootcpy.model.option_sources import OwnedKargs, owned
+from bootcpy.model.printable import LONGEST_LABEL, printable
 from bootcpy.model.progress import Progress, StepItem, StepsProgress
 from bootcpy.model.slots import image_status
 from bootcpy.model.update import HELD_BACK, Decision, Stage, display
@@ -115,9 +117,9 @@ def _taken_back_if_stopped() -> Generator[None]:
 def _left_behind(system: System, tree: CommitTree) -> Iterator[str]:
     """Yield what the user may expect to come along and does not."""
     if groups := system.booted.origin.layering:
-        yield f"local rpm-ostree modifications ({', '.join(groups)}) are not carried over"
+        yield f"local rpm-ostree modifications ({shown_few(groups)}) are not carried over"
     if names := tree.names(paths.BOUND_IMAGES_D):
-        yield f"the image binds other images ({', '.join(names)}), which are not fetched yet"
+        yield f"the image binds other images ({shown_few(names)}), which are not fetched yet"
 
 
 def _kargs(system: System, tree: CommitTree) -> OwnedKargs:
@@ -154,7 +156,9 @@ def clean_up() -> tuple[str, ...]:
 
 def _queued(stage: Stage, record: ImageRecord) -> tuple[str, ...]:
     status = image_status(stage.image, record)
-    version = () if status.version is None else (f"  Version: {status.version}",)
+    version: tuple[str, ...] = ()
+    if status.version is not None:
+        version = (f"  Version: {printable(status.version, limit=LONGEST_LABEL)}",)
     first = HELD_BACK if stage.locked else f"Queued for next boot: {display(stage.image)}"
     return (first, *version, f"  Digest: {record.manifest_digest}")
 

@@ -5,6 +5,7 @@ from bootcpy.model.boot_state import Deployment, ImageRecord
 from bootcpy.model.image import SignedImageReference
 from bootcpy.model.layer_diff import layer_diff, render_layer_diff
 from bootcpy.model.oci import Manifest
+from bootcpy.model.printable import LONGEST_LABEL, printable
 from bootcpy.model.progress import Progress
 from bootcpy.model.slots import image_status
 from bootcpy.model.update import (
@@ -99,7 +100,9 @@ def _check(system: System, image: SignedImageReference, source: OpenedImage) -> 
         return Outcome(lines=(f"No changes in: {image.image}",))
     notice.status_changed()
     status = image_status(image, record)
-    version = () if status.version is None else (f"  Version: {status.version}",)
+    version: tuple[str, ...] = ()
+    if status.version is not None:
+        version = (f"  Version: {printable(status.version, limit=LONGEST_LABEL)}",)
     return Outcome(
         lines=(
             f"Update available for: {image.image}",

@@ -2,6 +2,7 @@ import io
 import json
 import os
 from collections.abc import Generator
+from dataclasses import replace
 
 import pytest
 
@@ -210,3 +211,12 @@ def test_opened_quiet_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
         with sink.step("Working"):
             sink.transferred(transfer(4096, steps=2))
     assert capsys.readouterr() == ("", "")
+
+
+def test_lines_and_json_are_printable(pipe: tuple[int, int]) -> None:
+    stream = io.StringIO()
+    progress.Lines(stream).note("layer \x1b[2J\nerror: forged")
+    assert stream.getvalue() == "layer \\x1b[2J\\nerror: forged\n"
+    progress.JsonLines(pipe[1]).transferred(replace(transfer(0), description="\x7f\x9b\u202e"))
+    written = os.read(pipe[0], 1 << 16)
+    assert b'"description":"\\u007f\\u009b\\u202e"' in written

@@ -1,6 +1,7 @@
 import io
 import re
 import threading
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -117,3 +118,16 @@ def test_the_terminal_marks_a_failed_step() -> None:
     with pytest.raises(BootcpyError, match="no"):
         fail()
     assert "✗ Importing the image" in drawn(console)
+
+
+def test_the_terminal_draws_foreign_text_as_text() -> None:
+    console = terminal()
+    with progress_terminal.opened(console) as sink:
+        sink.note("\x9b2J\x1b]0;title\x07")
+        event = _of_two(50, 0)
+        layers = (replace(event.subtasks[0], subtask="[bold]\x9b", id="x" * 20), event.subtasks[1])
+        sink.transferred(replace(event, subtasks=layers))
+    text = drawn(console)
+    assert "\\x9b2J\\x1b]0;title\\x07" in text
+    assert "[bold]\\x9b" in text
+    assert "\x9b" not in text

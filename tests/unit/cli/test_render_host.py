@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,34 @@ _GOLDEN = {
 ● Booted image: quay.io/example/os:latest
         Digest: {DIGEST_1} (amd64)
      Timestamp: 2026-10-14T19:22:15Z
+""",
+    ),
+    "labels of somebody who means ill": (
+        (
+            _update(
+                record(DIGEST_2, labels={**_LABELS, "version": "\x9b1A\u2028\u202e" + 90 * "x"}),
+            ),
+            replace(
+                _ROLLBACK,
+                image=replace(
+                    record(labels={"version": "1\n\n● Booted image: good\x1b[8m"}),
+                    config_text=json.dumps({
+                        "architecture": "amd64)\n Version: 2\r",
+                        "config": {"Labels": {"version": "1\n\n● Booted image: good\x1b[8m"}},
+                    }),
+                ),
+            ),
+        ),
+        f"""\
+● Booted image: quay.io/example/os:latest
+        Digest: {DIGEST_1} (amd64)
+       Version: 13.1 (2026-10-14T19:22:15Z)
+ UpdateVersion: \\x9b1A\\u2028\\u202e{45 * "x"}… (2026-10-14T19:22:15Z)
+  UpdateDigest: {DIGEST_2}
+
+  Rollback image: quay.io/example/os:latest
+          Digest: {DIGEST_1} (amd64)\\n Version: 2\\r)
+         Version: 1\\n\\n● Booted image: good\\x1b[8m
 """,
     ),
     "another transport": (

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from bootcpy.cli.render_plan import render_plan, share_cells
@@ -41,6 +43,17 @@ def test_render_plan_says_what_is_destroyed() -> None:
     disk = DiskFacts(path="/dev/vdb", size_bytes=10 * GIB, contents=("LVM2_member data", "more"))
     text = render_plan(a_plan(a_request(wipe=True), state=TargetState(disk=disk)))
     assert "holds LVM2_member data, more\n         all of it will be destroyed" in text
+
+
+def test_render_plan_stays_in_its_lines_whatever_a_disk_and_an_image_say() -> None:
+    disk = DiskFacts(path="/dev/vdb", size_bytes=10 * GIB, model="X\x1b[2K", serial="1\nImage x")
+    version = "1\nDigest \u202e" + 90 * "y"
+    plan = replace(a_plan(state=TargetState(disk=disk)), image_version=version)
+    lines = render_plan(plan).splitlines()
+    assert lines[0] == "Disk     /dev/vdb  (10 GiB, X\\x1b[2K, 1\\nImage x)"
+    assert lines[2] == "Image    containers-storage:localhost/os:latest (version 1\\nDigest"
+    assert lines[3] == "         \\u202e" + 47 * "y" + "…)"
+    assert all(line.isprintable() for line in lines)
 
 
 def test_render_plan_shows_unused_space_and_keys() -> None:

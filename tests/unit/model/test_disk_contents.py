@@ -34,6 +34,20 @@ def table(label: str, *partitions: tuple[str, int]) -> FoundTable:
             table("gpt", ("a", 1)),
             ("a gpt partition table with 1 partition: a 1 MiB",),
         ),
+        (
+            [{"type": "ext4\x1b", "label": "a\nb\x1b[1m"}],
+            None,
+            ("ext4\\x1b data labelled 'a\\nb\\x1b[1m'",),
+        ),
+        (
+            [GPT],
+            table("gpt", ("\x1b]0;x\x07", 1), *(("p" * 100, 1) for _ in range(9))),
+            (
+                "a gpt partition table with 10 partitions: \\x1b]0;x\\x07 1 MiB; "
+                + "; ".join([f"{71 * 'p'}… 1 MiB"] * 7)
+                + " and 2 more",
+            ),
+        ),
         ([GPT, EXT4], None, ("a damaged partition table", "ext4 data labelled 'data'")),
         (
             [GPT, EXT4],

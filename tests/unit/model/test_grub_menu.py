@@ -6,7 +6,7 @@ from bootcpy.model.grub_menu import grub_menu, kernel_arguments, quoted
 
 FIRST = Entry(
     id="ostree-2",
-    title='Bob\'s $HOME "distro" {1}; reboot #x \\ \u00e4\x1b[31m',
+    title='Bob\'s $HOME "distro" {1}; #x \\ \u00e4\x1b[31m',
     version="2",
     linux="/boot/ostree/default-b/vmlinuz-6.12",
     initrd=("/boot/ostree/default-b/initramfs-6.12.img", "/boot/extra.img"),
@@ -33,7 +33,7 @@ set timeout=3
 if [ -f "${prefix}/custom.cfg" ]; then
   source "${prefix}/custom.cfg"
 fi
-menuentry 'Bob'\\''s $HOME "distro" {1}; reboot #x \\ \u00e4[31m' --unrestricted --id 'ostree-2' {
+menuentry 'Bob'\\''s $HOME "distro" {1}; #x \\ \u00e4\\x1b[31m' --unrestricted --id 'ostree-2' {
   linux '/boot/ostree/default-b/vmlinuz-6.12' 'root=UUID=u' 'rw' \
 'dyndbg=file a.c +p; file b.c +p' 'ostree=/ostree/boot.0/default/b/0'
   initrd '/boot/ostree/default-b/initramfs-6.12.img' '/boot/extra.img'

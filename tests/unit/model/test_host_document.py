@@ -145,3 +145,17 @@ def test_schema_refuses_what_is_no_host_document() -> None:
 
 def test_schema_file_is_current() -> None:
     assert _SCHEMA_FILE.read_text(encoding="utf-8") == schema_text()
+
+
+def test_what_is_not_printable_is_read_back_from_yaml_and_escaped_in_it() -> None:
+    version = "1\n\x1b[2J\x7f\x9b\u2028\u202e\U000e0041\ufeff"
+    host = host_from_state(state(deployment(booted=True, cached_update=None)))
+    booted = host.status.booted
+    assert booted is not None
+    assert booted.image is not None
+    image = replace(booted.image, version=version, architecture="amd64\u202e")
+    odd = replace(host, status=replace(host.status, booted=replace(booted, image=image)))
+    text = to_yaml(odd)
+    assert text.replace("\n", "").isprintable()
+    read = yaml.safe_load(text)["status"]["booted"]["image"]
+    assert (read["version"], read["architecture"]) == (version, "amd64\u202e")

@@ -313,3 +313,17 @@ def test_is_transient(cause: str, *, transient: bool) -> None:
 )
 def test_registry_host(text: str, host: str) -> None:
     assert registry_host(ImageReference.parse(text)) == host
+
+
+def test_an_answer_is_printable_short_and_soon_understood() -> None:
+    page = "StatusCode: 404, \x1b[2J\n\u202e<html>" + 20_000 * "open " + "no such host"
+    message, hint = explain_open_failure(page, REGISTRY, auth_file=None, policy_file=None)
+    beginning = (
+        "registry quay.io cannot be reached: StatusCode: 404, \\x1b[2J \\u202e<html>open open"
+    )
+    assert message.startswith(beginning)
+    assert len(message) < 1100
+    assert hint.startswith("check the network")
+    _, message, _ = explain_blob_failure(page, REGISTRY, "sha256:5035")
+    assert message.isprintable()
+    assert len(message) < 1200
