@@ -29,14 +29,14 @@ def layer_diff(old: Manifest, new: Manifest) -> LayerDiff:
     )
 
 
-def render_layer_diff(diff: LayerDiff) -> str:
-    """Return bootc's three lines, without a newline at the end."""
+def render_layer_diff(diff: LayerDiff) -> tuple[str, ...]:
+    """Return bootc's three lines."""
     rows = (
         ("Total new layers:", diff.total),
         ("Removed layers:  ", diff.removed),
         ("Added layers:    ", diff.added),
     )
-    return "\n".join(
+    return tuple(
         f"{label} {len(layers):<4}  Size: {format_decimal_size(_bytes(layers))}"
         for label, layers in rows
     )

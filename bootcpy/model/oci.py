@@ -5,12 +5,23 @@ records both documents.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Self
 
 from bootcpy.errors import ImageContentError
+from bootcpy.model.oci_fields import (
+    MOST_CONFIG_CHARACTERS,
+    MOST_HISTORY,
+    MOST_LAYERS,
+    MOST_MANIFEST_CHARACTERS,
+    FieldError,
+    Fields,
+)
+from bootcpy.model.printable import LONGEST_LABEL, printable
+from bootcpy.model.strict_json import StrictJsonError, parse_strict_json
 
 LABEL_BOOTC = "containers.bootc"
 LABEL_OSTREE_BOOTABLE = "ostree.bootable"
@@ -57,27 +68,34 @@ class Manifest:
         Raises:
             ImageContentError: it is not an OCI image manifest with at least one layer.
         """
-        try:
-            raw = json.loads(text)
+        with _naming("manifest"):
+            raw = Fields.of(parse_strict_json(text, most_characters=MOST_MANIFEST_CHARACTERS))
             manifest = cls(
-                config=_descriptor(raw["config"]),
-                layers=tuple(_descriptor(layer) for layer in raw["layers"]),
-                annotations=dict(raw.get("annotations") or {}),
+                config=_descriptor(raw.inside("config")),
+                layers=tuple(_descriptor(each) for each in raw.each("layers", most=MOST_LAYERS)),
+                annotations=raw.texts("annotations"),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
-            raise ImageContentError(f"the image's manifest is malformed: {e!r}") from e
         if not manifest.layers:
             raise ImageContentError("the image has no layers")
         return manifest
 
 
-def _descriptor(raw: Mapping[str, Any]) -> Descriptor:
+def _descriptor(raw: Fields) -> Descriptor:
     return Descriptor(
-        media_type=raw.get("mediaType", ""),
-        digest=raw["digest"],
-        size_bytes=int(raw["size"]),
-        annotations=dict(raw.get("annotations") or {}),
+        media_type=raw.word("mediaType") or "",
+        digest=raw.digest("digest"),
+        size_bytes=raw.size_bytes("size"),
+        annotations=raw.texts("annotations"),
     )
+
+
+@contextmanager
+def _naming(document: str) -> Generator[None]:
+    """Say of which of the image's documents it is that a reader found something wrong."""
+    try:
+        yield
+    except (StrictJsonError, FieldError) as e:
+        raise ImageContentError(f"the image's {document} is malformed: {e}") from e
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +114,16 @@ class ImageConfig:
         Raises:
             ImageContentError: it is not one.
         """
-        try:
-            raw = json.loads(text)
+        with _naming("configuration"):
+            raw = Fields.of(parse_strict_json(text, most_characters=MOST_CONFIG_CHARACTERS))
+            for _ in raw.each("history", most=MOST_HISTORY):
+                pass  # not used here, but written out again with the image
             return cls(
-                architecture=raw.get("architecture", ""),
-                labels=dict((raw.get("config") or {}).get("Labels") or {}),
-                diff_ids=tuple((raw.get("rootfs") or {}).get("diff_ids") or ()),
-                created=raw.get("created"),
+                architecture=raw.word("architecture") or "",
+                labels=raw.inside_or_empty("config").texts("Labels"),
+                diff_ids=raw.inside_or_empty("rootfs").digests("diff_ids", most=MOST_LAYERS),
+                created=raw.word("created"),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
-            raise ImageContentError(f"the image's configuration is malformed: {e!r}") from e
 
     @property
     def version(self) -> str | None:
@@ -132,7 +150,9 @@ def parse_timestamp(text: str | None) -> datetime | None:
 def commit_timestamp(manifest: Manifest, config: ImageConfig) -> int | None:
     """Return the merge commit's time in seconds since the epoch, None for "now"."""
     moment = parse_timestamp(manifest.annotations.get(LABEL_CREATED) or config.created)
-    return None if moment is None else int(moment.timestamp())
+    if moment is None:
+        return None
+    return max(int(moment.timestamp()), 0)  # Go's zero time is in the year 1; commits begin 1970
 
 
 def canonical_json(text: str) -> str:
@@ -185,7 +205,8 @@ def classify_layers(manifest: Manifest, config: ImageConfig) -> LayerPlan:
     if final is None:
         return LayerPlan(commit=None, chunks=(), derived=layers)
     if final not in config.diff_ids:
-        raise ImageContentError(f"the image's label {LABEL_FINAL_DIFFID} names no layer: {final}")
+        named = printable(final, limit=len("sha256:") + 64)
+        raise ImageContentError(f"the image's label {LABEL_FINAL_DIFFID} names no layer: {named}")
     index = config.diff_ids.index(final)
     if any(layer.blob.digest == layers[index].blob.digest for layer in layers[index + 1 :]):
         raise ImageContentError(f"the image has multiple layers that match {LABEL_FINAL_DIFFID}")
@@ -204,9 +225,10 @@ def require_bootable(config: ImageConfig, *, machine: str, name: str) -> None:
             hint=f"build it from a bootable base, or add LABEL {LABEL_BOOTC}=1",
         )
     expected = ARCHITECTURES.get(machine, machine)
+    found = printable(config.architecture, limit=LONGEST_LABEL)
     if config.architecture != expected:
         raise ImageContentError(
-            f"{name} has architecture {config.architecture}; expected {expected}",
+            f"{name} has architecture {found}; expected {expected}",
             hint="pull or build the image for this machine's architecture",
         )
 

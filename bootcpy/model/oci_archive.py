@@ -25,7 +25,7 @@ def renewed_config(text: str, layers: Sequence[Blob]) -> str:
     """
     config: dict[str, Any] = json.loads(text)
     config["rootfs"] = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
-    told = [each for each in config.get("history", []) if not each.get("empty_layer")]
+    told = [each for each in config.get("history") or [] if not each.get("empty_layer")]
     if len(told) != len(layers):
         config.pop("history", None)
     return json.dumps(config)

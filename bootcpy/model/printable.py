@@ -12,6 +12,7 @@ import re
 LONGEST_LABEL = 64
 
 _ELLIPSIS = "…"
+_BLANKS = "\xa0"  # between a number and its unit
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LAST_OF_BMP = 0xFFFF
 
@@ -19,7 +20,7 @@ _LAST_OF_BMP = 0xFFFF
 def printable(text: str, *, limit: int | None = None) -> str:
     """Return `text` on one line, with every character that is not printable as an escape.
 
-    These are Unicode's categories Other and Separator but for the blank, as for repr():
+    These are Unicode's categories Other and Separator but for blanks, nearly as for repr():
     the controls C0, DEL and C1, what directs writing, what separates lines and paragraphs,
     lone surrogates, all that is unassigned. A backslash stays as it is, so that doing it
     twice changes nothing. With `limit`, no more than that many characters are returned, the
@@ -37,7 +38,9 @@ def _cut(text: str, limit: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(each if each.isprintable() else _escape(each) for each in text)
+    return "".join(
+        each if each in _BLANKS or each.isprintable() else _escape(each) for each in text
+    )
 
 
 def _escape(char: str) -> str:

@@ -35,7 +35,8 @@ _OVERLAYS = {
 }
 _RFC3339 = re.compile(
     r"(?P<seconds>\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
-    r"(?P<zone>[Zz]|[+-]\d\d:\d\d)"
+    r"(?P<zone>[Zz]|[+-]\d\d:\d\d)",
+    re.ASCII,
 )
 
 
@@ -128,10 +129,11 @@ def rfc3339_utc(text: str | None) -> str | None:
         return None
     try:
         moment = datetime.fromisoformat(f"{match['seconds']}{match['zone']}".upper())
-    except ValueError:
+        utc = moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # nothing is before the year 1 or after 9999
         return None
     nanoseconds = (match["fraction"] or "")[:9].ljust(9, "0")
     while nanoseconds.endswith("000"):
         nanoseconds = nanoseconds[:-3]
     fraction = f".{nanoseconds}" if nanoseconds else ""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}{fraction}Z"
+    return f"{utc.replace(tzinfo=None).isoformat(timespec='seconds')}{fraction}Z"

@@ -21,6 +21,7 @@ from typing import Any, Final
 from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError
 from bootcpy.model.image import ContainerPolicy, ImageReference, Insecure, Signature, Transport
 from bootcpy.model.oci import Descriptor, ImageConfig, Manifest
+from bootcpy.model.oci_fields import MOST_CONFIG_CHARACTERS
 from bootcpy.model.policy import describe_requirement, refuses_nothing
 from bootcpy.model.registry import explain_open_failure
 from bootcpy.paths import ROOT_AUTH_FILES
@@ -30,6 +31,8 @@ _PACKET_BYTES: Final = 1 << 20  # an inline GetLayerInfo may exceed the nominal 
 _MAX_FDS: Final = 2
 _PATIENCE_S: Final = 2.0  # how long a proxy that was told to end may take
 _COPY_BYTES: Final = 1 << 16
+# Nothing is read beyond what the larger of the two may have; the models have their limits.
+_LARGEST_DOCUMENT_BYTES: Final = MOST_CONFIG_CHARACTERS
 # The first version that asks policy.json before it opens an image.
 _ENFORCES_POLICY: Final = (0, 2, 6)
 _HAS_LAYER_INFO: Final = (0, 2, 5)
@@ -154,7 +157,12 @@ class Proxy:
         (fd,) = reply.fds
         self.send("FinishPipe", reply.pipe_id)  # else the data would never end
         with open(fd, "rb") as pipe:  # noqa: PTH123 - a descriptor
-            document = pipe.read()
+            document = pipe.read(_LARGEST_DOCUMENT_BYTES + 1)
+        if len(document) > _LARGEST_DOCUMENT_BYTES:
+            raise ImageContentError(
+                f"the image's manifest or configuration is larger than {_LARGEST_DOCUMENT_BYTES:,} "
+                "bytes"
+            )
         self.receive()
         return reply.value, document
 

@@ -134,4 +134,4 @@ def _layer_changes(booted: Deployment, update: ImageRecord) -> tuple[str, ...]:
         before = Manifest.parse(booted.image.manifest_text)
     except ImageContentError:
         return ()
-    return (render_layer_diff(layer_diff(before, Manifest.parse(update.manifest_text))),)
+    return render_layer_diff(layer_diff(before, Manifest.parse(update.manifest_text)))

@@ -14,6 +14,11 @@ DIGEST_2 = "sha256:" + "2" * 64
 DIGEST_3 = "sha256:" + "3" * 64
 
 
+def digest_of(name: str) -> str:
+    """Return a digest that `name`, a few letters, tells from others."""
+    return f"sha256:{name.encode().hex():0>64}"
+
+
 def record(
     digest: str = DIGEST_1,
     *,

@@ -2,26 +2,27 @@ import pytest
 
 from bootcpy.model.layer_diff import format_decimal_size, layer_diff, render_layer_diff
 from bootcpy.model.oci import Manifest
-from tests.unit.model.states import record
+from tests.unit.model.states import digest_of, record
 
 
 def _manifest(*layers: tuple[str, int]) -> Manifest:
-    return Manifest.parse(record(layers=layers).manifest_text)
+    named = tuple((digest_of(name), size_bytes) for name, size_bytes in layers)
+    return Manifest.parse(record(layers=named).manifest_text)
 
 
 def test_layer_diff_compares_by_digest() -> None:
     diff = layer_diff(_manifest(("a", 1), ("b", 2)), _manifest(("a", 1), ("c", 3), ("d", 4)))
-    assert [layer.digest for layer in diff.total] == ["a", "c", "d"]
-    assert [layer.digest for layer in diff.removed] == ["b"]
-    assert [layer.digest for layer in diff.added] == ["c", "d"]
+    assert [layer.digest for layer in diff.total] == [digest_of(name) for name in "acd"]
+    assert [layer.digest for layer in diff.removed] == [digest_of("b")]
+    assert [layer.digest for layer in diff.added] == [digest_of(name) for name in "cd"]
 
 
 def test_render_layer_diff_aligns_its_three_lines() -> None:
     diff = layer_diff(_manifest(("a", 999), ("b", 2)), _manifest(("a", 999), ("c", 1_500_000)))
     assert render_layer_diff(diff) == (
-        "Total new layers: 2     Size: 1.5\u00a0MB\n"
-        "Removed layers:   1     Size: 2 bytes\n"
-        "Added layers:     1     Size: 1.5\u00a0MB"
+        "Total new layers: 2     Size: 1.5\u00a0MB",
+        "Removed layers:   1     Size: 2 bytes",
+        "Added layers:     1     Size: 1.5\u00a0MB",
     )
 
 

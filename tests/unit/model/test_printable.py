@@ -26,7 +26,7 @@ _ODD = (
         ("\u2028\u2029\ufeff", "\\u2028\\u2029\\ufeff"),
         ("caf\udce9", "caf\\udce9"),
         ("\U000e0041", "\\U000e0041"),
-        ("a\xa0b", "a\\xa0b"),
+        ("1\xa0MB\u2003\n", "1\xa0MB\\u2003\\n"),
     ],
 )
 def test_printable(text: str, shown: str) -> None:
@@ -68,4 +68,4 @@ def test_escaped_json_keeps_what_is_printable() -> None:
 def test_yaml_quoted_is_read_back() -> None:
     text = f'{_ODD} "quoted" \\ Größe 🎉\n\t'
     assert yaml.safe_load(yaml_quoted(text)) == text
-    assert yaml_quoted(text).isprintable()
+    assert yaml_quoted(text).replace("\xa0", "").isprintable()
