@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bootcpy.errors import ConfigurationError
+from bootcpy.model.natural_order import natural_key
 
 # "ostree-2.conf", or with boot counting "ostree-2+3.conf" and "ostree-2+1-2.conf".
-_FILE_NAME = re.compile(r"(?P<id>.+?)(?:\+(?P<left>\d+)(?:-\d+)?)?\.conf")
+_FILE_NAME = re.compile(r"(?P<id>.+?)(?:\+(?P<left>[0-9]{1,9})(?:-[0-9]{1,9})?)?\.conf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,10 @@ def parse_entry(file_name: str, text: str) -> Entry:
     """
     name = _FILE_NAME.fullmatch(file_name)
     if name is None:
-        raise ConfigurationError(f"{file_name} is not the name of a boot loader entry")
+        raise ConfigurationError(
+            f"{file_name} is not the name of a boot loader entry",
+            hint="name it ID.conf, or remove it",
+        )
     values: dict[str, list[str]] = {}
     for line in text.split("\n"):
         key, _, value = line.strip().replace("\t", " ").partition(" ")
@@ -76,11 +80,5 @@ def sorted_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(usable)
 
 
-def _precedence(entry: Entry) -> tuple[bool, list[str | int], list[str | int]]:
-    return entry.tries_left != 0, _natural(entry.version), _natural(entry.id)
-
-
-def _natural(text: str) -> list[str | int]:
-    """Split into text and numbers, alternating, so that "10" sorts after "9"."""
-    parts = re.split(r"([0-9]+)", text)
-    return [int(part) if index % 2 else part for index, part in enumerate(parts)]
+def _precedence(entry: Entry) -> tuple[bool, list[tuple[int, str]], list[tuple[int, str]]]:
+    return entry.tries_left != 0, natural_key(entry.version), natural_key(entry.id)

@@ -1,7 +1,9 @@
 """What is on a disk, in the words of a plan or a refusal."""
 
+import json
 from collections.abc import Mapping, Sequence
 
+from bootcpy.errors import TargetError
 from bootcpy.model.layout import UNFINISHED_NAME
 from bootcpy.model.listing import shown_few
 from bootcpy.model.partition_table import FoundTable
@@ -18,6 +20,25 @@ Signature = Mapping[str, str | None]
 def is_partition_table(signature: Signature) -> bool:
     """Tell whether one of the findings of `wipefs --json` is a partition table."""
     return signature.get("type") in _TABLES
+
+
+def parse_signatures(text: str) -> list[Signature]:
+    """Read what `wipefs --json` prints; nothing if the disk is empty.
+
+    Raises:
+        TargetError: it is something else.
+    """
+    try:
+        found = json.loads(text or "{}").get("signatures") or []
+        return [
+            {key: None if value is None else str(value) for key, value in each.items()}
+            for each in found
+        ]
+    except (ValueError, AttributeError, TypeError, RecursionError) as e:
+        raise TargetError(
+            f"what is on the disk cannot be read from what wipefs says: {e!r}",
+            hint="see what `wipefs --json` says of the disk, or choose another",
+        ) from e
 
 
 def describe_contents(signatures: Sequence[Signature], table: FoundTable | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 It may use all of YAML, so PyYAML reads it, which is imported only then.
 """
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from bootcpy.model.image import (
     Signature,
     SignedImageReference,
     Transport,
+    require_one_line,
 )
 
 _HINT = "begin with what `bootc status --format yaml` prints"
@@ -44,7 +46,9 @@ def parse_edited_spec(text: str, *, name: str) -> HostSpec:
     spec = found.mapping(root.get("spec") or {}, "spec", _SPEC_KEYS)
     order = spec.get("bootOrder") or BootOrder.DEFAULT.value
     if order not in list(BootOrder):
-        raise found.error("spec.bootOrder", f"{order!r} is unknown", "use default or rollback")
+        raise found.error(
+            "spec.bootOrder", f"{reprlib.repr(order)} is unknown", "use default or rollback"
+        )
     image = spec.get("image")
     return HostSpec(
         image=None
@@ -101,8 +105,10 @@ def _read(text: str, name: str) -> tuple[Any, dict[str, int]]:
         line = f":{where.line + 1}" if where else ""
         problem = getattr(e, "problem", None) or getattr(e, "reason", None) or "not YAML"
         raise ConfigurationError(f"{name}{line}: {problem}", hint=_HINT) from e
-    except (RecursionError, ValueError) as e:  # nested too deep; a date that does not exist
-        raise ConfigurationError(f"{name} is not YAML: {e}", hint=_HINT) from e
+    # Nested too deep; a date that does not exist; `!!bool maybe`, `!!int` and more of that kind.
+    except (RecursionError, ValueError, LookupError, TypeError, AttributeError) as e:
+        problem = str(e) or type(e).__name__
+        raise ConfigurationError(f"{name} is not YAML: {problem}", hint=_HINT) from e
 
 
 def _lines_of(node: Any, path: str, depth: int) -> list[tuple[str, int]]:  # noqa: ANN401 - YAML's
@@ -123,9 +129,17 @@ def _parse_image(found: _Document, raw: Mapping[str, Any]) -> SignedImageReferen
         transport = Transport.parse(raw["transport"])
     except ReferenceFormatError as e:
         raise found.error("spec.image.transport", e.message, e.hint or _HINT) from e
+    _require_one_line(found, "spec.image.image", raw["image"])
     return SignedImageReference(
         ImageReference(transport, raw["image"]), _parse_signature(found, raw.get("signature"))
     )
+
+
+def _require_one_line(found: _Document, key: str, text: str) -> None:
+    try:
+        require_one_line(text)
+    except ReferenceFormatError as e:
+        raise found.error(key, e.message, e.hint or _HINT) from e
 
 
 def _parse_signature(found: _Document, raw: Any) -> Signature:  # noqa: ANN401 - from YAML
@@ -135,10 +149,11 @@ def _parse_signature(found: _Document, raw: Any) -> Signature:  # noqa: ANN401 -
         case "containerPolicy":
             return ContainerPolicy()
         case {"ostreeRemote": str(remote)}:
+            _require_one_line(found, "spec.image.signature.ostreeRemote", remote)
             return OstreeRemote(remote)
         case _:
             raise found.error(
                 "spec.image.signature",
-                f"{raw!r} is unknown",
+                f"{reprlib.repr(raw)} is unknown",  # aliases can make it endless
                 "use insecure, containerPolicy or a mapping with ostreeRemote",
             )

@@ -13,6 +13,7 @@ from typing import Self
 from bootcpy.errors import ReferenceFormatError
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NOT_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TRANSPORT_HINT = "write it as TRANSPORT:NAME, for example docker://quay.io/example/os:latest"
 
 
@@ -86,6 +87,7 @@ class ImageReference:
             raise ReferenceFormatError(
                 f"image reference {text!r} has an empty name", hint=_TRANSPORT_HINT
             )
+        require_one_line(text)
         return cls(transport, name)
 
     def __str__(self) -> str:
@@ -114,10 +116,16 @@ class ImageReference:
         return name.removeprefix(_without_tag(name)).removeprefix(":") or "latest"
 
     def seen_from(self, directory: Path) -> "ImageReference":
-        """Make a relative path absolute: whoever reads an origin stands elsewhere."""
+        """Make a relative path absolute: whoever reads an origin stands elsewhere.
+
+        Raises:
+            ReferenceFormatError: `directory` has a name that an origin cannot hold.
+        """
         if not self.transport.is_file or self.name.startswith("/"):
             return self
-        return ImageReference(self.transport, str(directory / self.name))
+        absolute = str(directory / self.name)
+        require_one_line(absolute)
+        return ImageReference(self.transport, absolute)
 
     def for_pull(self) -> "ImageReference":
         """Drop the tag of a registry name that has a digest too: skopeo refuses both."""
@@ -138,6 +146,19 @@ class ImageReference:
             return ImageReference(self.transport, f"{_without_tag(name)}:{tag}")
         head, colon, _ = name.rpartition(":")
         return ImageReference(self.transport, f"{head if colon else name}:{tag}")
+
+
+def require_one_line(text: str) -> None:
+    """Refuse a reference that an origin file, a log or a terminal would read as something else.
+
+    Raises:
+        ReferenceFormatError: it has control characters, or bytes that are no text.
+    """
+    if _NOT_A_LINE.search(text):
+        raise ReferenceFormatError(
+            f"image reference {text!r} has control characters, or is not UTF-8",
+            hint="name the image without them",
+        )
 
 
 def _without_tag(name: str) -> str:
@@ -190,9 +211,11 @@ class SignedImageReference:
                 return cls(ImageReference.parse(f"registry:{rest}"), Insecure())
             case "ostree-remote-image":
                 remote, _, image = rest.partition(":")
+                require_one_line(remote)
                 return cls(ImageReference.parse(image), OstreeRemote(remote))
             case "ostree-remote-registry":
                 remote, _, image = rest.partition(":")
+                require_one_line(remote)
                 return cls(ImageReference.parse(f"registry:{image}"), OstreeRemote(remote))
             case _:
                 raise ReferenceFormatError(
@@ -257,7 +280,7 @@ def unescape_ref(text: str) -> str:
         code, closed, rest = rest.partition("_")
         try:
             out.append(chr(int(code, 16)))
-        except ValueError:
+        except (ValueError, OverflowError):
             raise ReferenceFormatError(f"malformed escape in ref name {text!r}") from None
         if not closed:
             raise ReferenceFormatError(f"unfinished escape in ref name {text!r}")

@@ -5,15 +5,21 @@ key into it; libostree and rpm-ostree keep state of their own there, which is re
 only as far as it decides what may be done with the deployment.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Self
 
 from bootcpy.errors import DeploymentError, ReferenceFormatError
 from bootcpy.model.image import SignedImageReference
+from bootcpy.model.printable import printable
 
 _GROUP = "origin"
 _IMAGE_KEY = "container-image-reference"
 _REFSPEC_KEYS = ("refspec", "baserefspec")
+# What GLib's key files escape in values; a backslash before anything else is no escape here.
+_ESCAPE = re.compile(r"\\([sntr\\])")
+_ESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+_SHOWN = 80  # characters of a line that cannot be read
 # rpm-ostree keeps client-side layering in these; bootc calls such a deployment incompatible.
 _LAYERING_GROUPS = ("rpmostree", "packages", "overrides", "modules")
 
@@ -55,15 +61,19 @@ class Origin:
 
 
 def render_origin(image: SignedImageReference) -> str:
-    """Return the text of an origin file that follows `image`, and nothing else."""
-    return f"[{_GROUP}]\n{_IMAGE_KEY}={image}\n"
+    """Return the text of an origin file that follows `image`, and nothing else.
+
+    A reference has no control characters, so that a backslash is all there is to escape.
+    """
+    escaped = str(image).replace("\\", r"\\")
+    return f"[{_GROUP}]\n{_IMAGE_KEY}={escaped}\n"
 
 
 def _parse_key_file(text: str, name: str) -> dict[str, dict[str, str]]:
     """Read GLib's key file format: groups of `key=value`, `#` comments, blank lines."""
     groups: dict[str, dict[str, str]] = {}
     keys: dict[str, str] | None = None
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
@@ -73,8 +83,8 @@ def _parse_key_file(text: str, name: str) -> dict[str, dict[str, str]]:
         key, equals, value = line.partition("=")
         if keys is None or not equals:
             raise DeploymentError(
-                f"{name}:{number}: not a key file line: {line!r}",
+                f"{name}:{number}: not a key file line: {printable(line, limit=_SHOWN)!r}",
                 hint="correct the file, or remove the deployment with ostree admin undeploy",
             )
-        keys[key.rstrip()] = value.lstrip()
+        keys[key.rstrip()] = _ESCAPE.sub(lambda match: _ESCAPES[match[1]], value.lstrip())
     return groups

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from bootcpy.errors import TargetError
+
 _SECTOR_BYTES = 512  # where sfdisk says nothing else
 
 
@@ -33,21 +35,34 @@ class FoundTable:
 
 
 def parse_table(text: str) -> FoundTable | None:
-    """Read what `sfdisk --json` prints; None if that is nothing: there is no table."""
+    """Read what `sfdisk --json` prints; None if that is nothing: there is no table.
+
+    Raises:
+        TargetError: it is something else.
+    """
     if not text.strip():
         return None
-    table: dict[str, Any] = json.loads(text)["partitiontable"]
-    sector_bytes = table.get("sectorsize", _SECTOR_BYTES)
+    try:
+        return _read_table(json.loads(text)["partitiontable"])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+        raise TargetError(
+            f"the partition table cannot be read from what sfdisk says: {e!r}",
+            hint="see what `sfdisk --json` says of the disk, or choose another",
+        ) from e
+
+
+def _read_table(table: dict[str, Any]) -> FoundTable:
+    sector_bytes = int(table.get("sectorsize", _SECTOR_BYTES))
     return FoundTable(
-        label=table["label"],
-        id=table.get("id", ""),
+        label=str(table["label"]),
+        id=str(table.get("id", "")),
         partitions=tuple(
             FoundPartition(
-                start_bytes=each["start"] * sector_bytes,
-                size_bytes=each["size"] * sector_bytes,
-                type=each["type"],
+                start_bytes=int(each["start"]) * sector_bytes,
+                size_bytes=int(each["size"]) * sector_bytes,
+                type=str(each["type"]),
                 uuid=each.get("uuid"),
-                name=each.get("name", ""),
+                name=str(each.get("name", "")),
             )
             for each in table.get("partitions", [])
         ),

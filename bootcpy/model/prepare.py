@@ -5,13 +5,13 @@ kernel is the one, and where the top-level directories go. What becomes of /var 
 `prepare_var`, the files that are written are in `prepare_files`.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from bootcpy.errors import EnvironmentMismatchError, ImageContentError, PrivilegeError
 from bootcpy.model.listing import shown_few
+from bootcpy.model.natural_order import natural_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ def plan_kernel(
         and entry.version not in in_boot
     )
     here = {entry.version for entry in modules if entry.has_vmlinuz} - set(left_over)
-    versions = sorted(here | set(in_boot), key=_version_order)
+    versions = sorted(here | set(in_boot), key=natural_key)
     match versions:
         case []:
             raise ImageContentError(
@@ -116,10 +116,6 @@ def plan_kernel(
                 f"more than one kernel: {shown_few(versions)}; an image boots exactly one",
                 hint=f"remove what is superseded: apt-get autoremove --purge, or purge {older}",
             )
-
-
-def _version_order(version: str) -> list[tuple[int, str]]:
-    return [(int(number or 0), text) for text, number in re.findall(r"(\D*)(\d*)", version)]
 
 
 class Kind(StrEnum):

@@ -12,7 +12,7 @@ TIB = 1024 * GIB
 LARGEST_CONFIGURATION_BYTES = 64 * KIB  # of one file that an image brings
 MOST_DROP_INS = 1000  # in a directory of such files
 
-_SIZE = re.compile(r"\s*(\d+)\s*([A-Za-z]*)\s*")
+_SIZE = re.compile(r"\s*([0-9]{1,18})\s*([A-Za-z]*)\s*")
 # As bootc's parse_size_mib: a bare number is MiB; the short suffixes are binary too.
 _UNITS = {
     "": MIB,

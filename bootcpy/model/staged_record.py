@@ -56,8 +56,14 @@ class StagedRecord:
         try:
             values = json.loads(text)
             known = {field.name: values[field.name] for field in fields(cls)}
-        except (ValueError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError, RecursionError) as e:
             raise ConfigurationError(f"the record of what was staged is malformed: {e!r}") from e
+        for name, value in known.items():
+            kinds = {"serial": int, "reason": str | None}
+            if not isinstance(value, kinds.get(name, str)):
+                raise ConfigurationError(
+                    f"the record of what was staged is malformed: {name} is of another type"
+                )
         return cls(**known)
 
     def to_text(self) -> str:

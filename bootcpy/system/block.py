@@ -7,7 +7,6 @@ waits for partition nodes; this is its only importer.
 
 import errno
 import fcntl
-import json
 import logging
 import os
 import stat
@@ -18,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bootcpy.errors import TargetError, ToolFailedError
-from bootcpy.model.disk_contents import Signature, describe_contents, is_partition_table
+from bootcpy.model.disk_contents import describe_contents, is_partition_table, parse_signatures
 from bootcpy.model.layout import DiskFacts, DiskLayout, Partition
 from bootcpy.model.target import TargetState
 from bootcpy.system import disk_users, gpt
@@ -133,9 +132,9 @@ def read_contents(disk: Path) -> tuple[str, ...]:
 
     Raises:
         ToolFailedError: the disk cannot be read.
+        TargetError: wipefs says what cannot be understood.
     """
-    found = json.loads(run("wipefs", "--no-act", "--json", disk) or "{}")
-    signatures: list[Signature] = found.get("signatures", [])
+    signatures = parse_signatures(run("wipefs", "--no-act", "--json", disk))
     table = gpt.read(disk) if any(map(is_partition_table, signatures)) else None
     return describe_contents(signatures, table)
 

@@ -72,7 +72,7 @@ def read(disk: Path) -> FoundTable | None:
     """Return the partition table of `disk`, of whatever kind; None without one to be read."""
     try:
         return parse_table(run("sfdisk", "--json", disk, ok=(0, 1)))
-    except ToolFailedError:
+    except (ToolFailedError, TargetError):  # damaged, perhaps on purpose
         return None
 
 

@@ -92,10 +92,25 @@ def test_parse_entry_refuses_another_file_name() -> None:
         ((entry("b", version="6.1.2"), entry("a", version="6.1.10")), "a b"),
         ((entry("ostree-9", version=""), entry("ostree-10", version="")), "ostree-10 ostree-9"),
         ((entry("a", version="\u00b22"), entry("b", version="1")), "a b"),
+        (
+            (entry("a", version="9" * 5000), entry("b", version="1" + "0" * 5000)),
+            "b a",
+        ),
+        ((entry("a", version="٣"), entry("b", version="2")), "a b"),
         ((entry("new", version="2", tries_left=0), entry("old", version="1")), "old new"),
         ((entry("new", version="2", tries_left=1), entry("old", version="1")), "new old"),
     ],
-    ids=["version", "numeric", "dotted", "by-name", "superscript", "used-up", "still-trying"],
+    ids=[
+        "version",
+        "numeric",
+        "dotted",
+        "by-name",
+        "superscript",
+        "thousands-of-digits",
+        "other-digits",
+        "used-up",
+        "still-trying",
+    ],
 )
 def test_sorted_entries(entries: tuple[Entry, ...], expected: str) -> None:
     assert " ".join(each.id for each in sorted_entries(entries)) == expected

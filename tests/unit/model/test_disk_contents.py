@@ -1,6 +1,7 @@
 import pytest
 
-from bootcpy.model.disk_contents import Signature, describe_contents
+from bootcpy.errors import TargetError
+from bootcpy.model.disk_contents import Signature, describe_contents, parse_signatures
 from bootcpy.model.partition_table import FoundPartition, FoundTable
 
 GPT, PMBR = {"type": "gpt"}, {"type": "PMBR"}
@@ -60,3 +61,27 @@ def test_describe_contents(
     signatures: list[Signature], found: FoundTable | None, words: tuple[str, ...]
 ) -> None:
     assert describe_contents(signatures, found) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "signatures"),
+    [
+        ("", []),
+        ("{}", []),
+        ('{"signatures": null}', []),
+        (
+            '{"signatures": [{"type": "ext4", "label": null, "n": 1}]}',
+            [{"type": "ext4", "label": None, "n": "1"}],
+        ),
+    ],
+)
+def test_parse_signatures(text: str, signatures: list[Signature]) -> None:
+    assert parse_signatures(text) == signatures
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "[]", '{"signatures": 5}', '{"signatures": ["a"]}', "[" * 200_000]
+)
+def test_parse_signatures_refuses(text: str) -> None:
+    with pytest.raises(TargetError, match="wipefs"):
+        parse_signatures(text)

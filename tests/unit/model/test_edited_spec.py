@@ -39,6 +39,10 @@ def _with_spec(text: str) -> str:
     return f"apiVersion: x\nkind: y\nspec:\n{text}"
 
 
+# Each list holds the one before twice.
+_BOMB = "[" + ", ".join(["&a0 [x]", *(f"&a{n + 1} [*a{n}, *a{n}]" for n in range(64))]) + "]"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -47,6 +51,10 @@ def _with_spec(text: str) -> str:
         ("a: \0", "f.yaml: special characters are not allowed"),
         ("a: 2026-13-41", "f.yaml is not YAML: month must be in 1..12"),
         ("{" * 5000, "f.yaml is not YAML: maximum recursion depth exceeded"),
+        ("a: !!bool maybe", "f.yaml is not YAML: 'maybe'"),
+        ("a: !!int ''", "f.yaml is not YAML: string index out of range"),
+        ("a: !!float x", "f.yaml is not YAML: could not convert string to float: 'x'"),
+        ("? {a: b}\n: c", "f.yaml:1: found unhashable key"),
         ("", "f.yaml: this is not a mapping"),
         ("a\n", "f.yaml: this is not a mapping"),
         ("kind: BootcHost\n", "f.yaml: the key apiVersion is missing"),
@@ -61,6 +69,14 @@ def _with_spec(text: str) -> str:
         (
             _with_spec("  image:\n    image: quay.io/x\n"),
             "f.yaml:4: spec.image.transport: a non-empty string is needed",
+        ),
+        (
+            _with_spec('  image:\n    image: "x\\ny"\n    transport: oci\n'),
+            "f.yaml:5: spec.image.image: image reference 'x\\ny' has control characters",
+        ),
+        (
+            _with_spec("  bootOrder: " + _BOMB),
+            "f.yaml:4: spec.bootOrder: [['x'], [['x'], ['x']], ",
         ),
         (
             _with_spec("  image:\n    image: x\n    transport: ftp\n"),

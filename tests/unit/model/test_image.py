@@ -208,6 +208,12 @@ def test_signed_reference(text: str, signature: Signature, image: str, written: 
         ("ostree-remote-image:fedora", "names no transport"),
         ("ostree-image-signed:", "names no transport"),
         ("ostree-whatever:quay.io/a", "is not a signature-qualified"),
+        ("ostree-unverified-registry:quay.io/a\nunlocked=hotfix", "has control characters"),
+        ("ostree-unverified-image:oci:/mnt/\x1b[2J", "has control characters"),
+        ("ostree-unverified-image:oci:/mnt/a\x85b", "has control characters"),
+        ("ostree-unverified-image:oci:/mnt/\udce9", "or is not UTF-8"),
+        ("ostree-remote-image:a\nb:docker://quay.io/a", "has control characters"),
+        ("ostree-remote-registry:a\rb:quay.io/a", "has control characters"),
     ],
 )
 def test_signed_reference_refuses(text: str, message: str) -> None:
@@ -251,7 +257,7 @@ def test_escape_ref_refuses(text: str) -> None:
         escape_ref(text)
 
 
-@pytest.mark.parametrize("text", ["a_", "a_3A", "a_zz_", "a_110000_", "_-1_b"])
+@pytest.mark.parametrize("text", ["a_", "a_3A", "a_zz_", "a_110000_", "a_FFFFFFFFFF_", "_-1_b"])
 def test_unescape_ref_refuses(text: str) -> None:
     with pytest.raises(ReferenceFormatError, match=r"(malformed|unfinished) escape in ref name"):
         unescape_ref(text)

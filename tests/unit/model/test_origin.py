@@ -24,6 +24,16 @@ _IMAGE = SignedImageReference.parse("ostree-unverified-registry:quay.io/example/
             id="with libostree's own state",
         ),
         pytest.param(
+            "[origin]\ncontainer-image-reference=ostree-unverified-image:oci:\\\\mnt\\s\u3000x\n",
+            Origin(image=SignedImageReference.parse("ostree-unverified-image:oci:\\mnt \u3000x")),
+            id="as GLib escapes",
+        ),
+        pytest.param(
+            "[origin]\ncomment=a\x0bb\x85c\u2028d\nrefspec=x\n",
+            Origin(refspec="x"),
+            id="lines end at newlines only",
+        ),
+        pytest.param(
             "[origin]\nrefspec=debian:stable/amd64\n",
             Origin(refspec="debian:stable/amd64"),
             id="plain ostree",
@@ -44,6 +54,14 @@ def test_parse_reads_what_is_followed(text: str, expected: Origin) -> None:
     [
         ("refspec=x\n", "x.0.origin:1: not a key file line: 'refspec=x'"),
         ("[origin]\nnonsense\n", "x.0.origin:2: not a key file line: 'nonsense'"),
+        ("\x1b[2J" + 100 * "x", f"x.0.origin:1: not a key file line: '\\\\x1b[2J{72 * 'x'}…'"),
+        (
+            "[origin]\ncontainer-image-reference=ostree-unverified-registry:a\\nb\n",
+            (
+                "x.0.origin: container-image-reference: image reference 'registry:a\\nb' "
+                "has control characters, or is not UTF-8"
+            ),
+        ),
         (
             "[origin]\ncontainer-image-reference=quay.io/example/os\n",
             (
@@ -58,6 +76,13 @@ def test_parse_refuses_what_is_no_origin(text: str, message: str) -> None:
         Origin.parse(text, name="x.0.origin")
     assert caught.value.message == message
     assert caught.value.hint
+
+
+def test_a_backslash_is_read_back() -> None:
+    image = SignedImageReference.parse("ostree-unverified-image:oci:/mnt/a\\nb\\")
+    text = render_origin(image)
+    assert text.endswith("oci:/mnt/a\\\\nb\\\\\n")
+    assert Origin.parse(text, name="x") == Origin(image=image)
 
 
 def test_render_origin_is_read_back() -> None:

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from bootcpy.errors import TargetError
 from bootcpy.model.partition_table import FoundPartition, FoundTable, parse_table
 
 GPT = {
@@ -64,3 +65,22 @@ def test_parse_table(printed: dict[str, object], table: FoundTable) -> None:
 
 def test_parse_table_of_a_disk_without_one() -> None:
     assert parse_table("\n") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "[]",
+        "{}",
+        '{"partitiontable": null}',
+        '{"partitiontable": {"label": "gpt", "sectorsize": "?"}}',
+        '{"partitiontable": {"label": "gpt", "partitions": [{"start": 1}]}}',
+        '{"partitiontable": {"label": "gpt", "partitions": "no"}}',
+        '{"partitiontable": {"label": "dos", "partitions": [{"start": null, "size": 1}]}}',
+        "[" * 200_000,
+    ],
+)
+def test_parse_table_refuses_what_sfdisk_never_says(text: str) -> None:
+    with pytest.raises(TargetError, match="sfdisk"):
+        parse_table(text)

@@ -23,7 +23,9 @@ def test_parse_size_reads_bootc_units(text: str, size_bytes: int) -> None:
     assert parse_size(text) == size_bytes
 
 
-@pytest.mark.parametrize("text", ["", "G", "1.5G", "-1", "10g", "10GB", "10K", "1 2", "0", "0x10"])
+@pytest.mark.parametrize(
+    "text", ["", "G", "1.5G", "-1", "10g", "10GB", "10K", "1 2", "0", "0x10", "٣G", "²", "9" * 5000]
+)
 def test_parse_size_refuses(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_size(text)

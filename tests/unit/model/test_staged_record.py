@@ -1,3 +1,5 @@
+import dataclasses
+import json
 from dataclasses import replace
 
 import pytest
@@ -140,7 +142,23 @@ def test_a_record_names_an_ostree_commit_by_its_ref() -> None:
     assert _OLD.image.manifest_digest == DIGEST_1
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '"x"', '{"image": 1}'])
+_ODD = dataclasses.asdict(_RECORD)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '"x"',
+        '{"image": 1}',
+        "[" * 200_000,
+        json.dumps({**_ODD, "serial": "1"}),
+        json.dumps({**_ODD, "reason": 5}),
+        json.dumps({**_ODD, "staged_at": None}),
+    ],
+)
 def test_parse_refuses_what_is_no_record(text: str) -> None:
     with pytest.raises(ConfigurationError, match="malformed"):
         StagedRecord.parse(text)
