@@ -84,6 +84,10 @@ class ImageUnavailableError(ImageError):
     """An image cannot be fetched: registry, tag, file, policy or credentials."""
 
 
+class StalledError(ImageUnavailableError):
+    """What serves the image has not failed, but sends nothing any more."""
+
+
 class ImageContentError(ImageError):
     """An image can be read, but what it holds is corrupt or cannot boot here."""
 

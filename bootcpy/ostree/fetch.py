@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from select import select
 from typing import Any, TypeVar
 
-from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError
+from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError, StalledError
 from bootcpy.model.oci import Descriptor, Layer
+from bootcpy.model.patience import explain_stall
 from bootcpy.model.registry import explain_blob_failure
 from bootcpy.system.child import Child
 from bootcpy.system.layer_tar import ByteCounter
-from bootcpy.system.skopeo import Blob, OpenedImage, ProxyRequestError
+from bootcpy.system.skopeo import Blob, OpenedImage, ProxyRequestError, ProxyStalledError
+from bootcpy.system.stalls import PipeProbe, Watch
 
 _PROGRESS_INTERVAL_S = 0.2
 
@@ -39,6 +41,7 @@ class LayerJob(ABC):
         self.wanted = wanted
         self.blob = blob
         self.counter = ByteCounter()
+        self.pipe = PipeProbe(blob.fd)
         self.delivered = False  # the proxy has confirmed size and digest
 
     @property
@@ -91,6 +94,7 @@ def fetch_layers(
     their index in `wanted`.
 
     Raises:
+        StalledError: the source sends nothing any more.
         ImageUnavailableError: the source failed.
         ImageContentError: a layer is corrupt.
         BootcpyError: what went wrong in a child that stopped reading.
@@ -98,15 +102,18 @@ def fetch_layers(
     todo = list(enumerate(wanted))
     jobs: list[_Job] = []
     asked: _Job | None = None
+    watch = Watch(None)
     with ExitStack() as children:
         while todo or jobs:
             if asked is None:
                 while todo and len(jobs) < at_once:
                     index, layer = todo.pop(0)
                     jobs.append(start(index, layer, _start_blob(image, layer), children))
+                    children.callback(jobs[-1].pipe.close)
                 asked = next((job for job in jobs if not job.delivered), None)
                 if asked:
                     image.ask_to_finish(asked.blob)
+                    watch = Watch(image.stall_timeout_s)
             waiting = [job.first_running() for job in jobs if job.delivered]
             ready, _, _ = select(
                 [child for child in waiting if child] + ([image] if asked else []),
@@ -117,7 +124,10 @@ def fetch_layers(
             progress({job.index: job.counter.value for job in jobs})
             if asked and image in ready:
                 _take_answer(image, asked)
+                asked.pipe.close()
                 asked.delivered, asked = True, None
+            elif asked and watch.stalled(asked.counter.value, ours_to_read=asked.pipe.has_bytes()):
+                raise _stalled(image, asked.wanted)
             for job in [job for job in jobs if job.delivered and not job.first_running()]:
                 jobs.remove(job)
                 yield job
@@ -128,6 +138,14 @@ def _start_blob(image: OpenedImage, wanted: WantedLayer) -> Blob:
         return image.start_blob(wanted.blob)
     except ProxyRequestError as e:
         raise _blob_error(image, wanted, str(e)) from e
+    except ProxyStalledError as e:
+        raise _stalled(image, wanted) from e
+
+
+def _stalled(image: OpenedImage, wanted: WantedLayer) -> StalledError:
+    digest = wanted.layer.blob.digest
+    message, hint = explain_stall(image.reference, image.stall_timeout_s or 0, digest)
+    return StalledError(message, hint=hint)
 
 
 def _take_answer(image: OpenedImage, job: LayerJob) -> None:

@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError
+from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError, StalledError
 from bootcpy.model.image import ContainerPolicy, ImageReference, Insecure, Signature, Transport
 from bootcpy.model.oci import Descriptor, ImageConfig, Manifest
 from bootcpy.model.oci_fields import MOST_CONFIG_CHARACTERS
+from bootcpy.model.patience import explain_stall
 from bootcpy.model.policy import describe_requirement, refuses_nothing
 from bootcpy.model.registry import explain_open_failure
 from bootcpy.paths import ROOT_AUTH_FILES
 from bootcpy.system.run import end, spawn, tail
+from bootcpy.system.stalls import Watch, read_stall_timeout
 
 _PACKET_BYTES: Final = 1 << 20  # an inline GetLayerInfo may exceed the nominal 32 KiB
 _MAX_FDS: Final = 2
@@ -45,6 +47,10 @@ _OWN_LAYER_INFO: Final = {Transport.CONTAINERS_STORAGE, Transport.DOCKER_DAEMON}
 
 class ProxyRequestError(Exception):
     """The proxy answered a request with an error; the text is its own."""
+
+
+class ProxyStalledError(Exception):
+    """The proxy has not answered a request for as long as it may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,7 @@ class Proxy:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PACKET_BYTES)
         self._socket = ours
+        self.stall_timeout_s: int | None = None  # how long an answer may take
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         try:
             self._process = spawn(
@@ -121,7 +128,9 @@ class Proxy:
 
         Raises:
             ProxyRequestError: the proxy reports an error, or is gone.
+            ProxyStalledError: it does not answer.
         """
+        Watch(self.stall_timeout_s).wait_for(self._socket, ProxyStalledError)
         descriptors = array.array("i")
         try:
             packet, ancillary, flags, _ = self._socket.recvmsg(
@@ -194,9 +203,11 @@ class OpenedImage:
 
         Raises:
             ProxyRequestError: the image cannot be opened.
+            ProxyStalledError: the source does not answer.
             ImageContentError: its documents are malformed.
         """
         self.reference = reference
+        self.stall_timeout_s = proxy.stall_timeout_s
         self._proxy = proxy
         self._id = proxy.request("OpenImage", _proxy_name(reference)).value
         digest, manifest = proxy.fetch("GetManifest", self._id)
@@ -234,6 +245,7 @@ class OpenedImage:
 
         Raises:
             ProxyRequestError: the source refuses.
+            ProxyStalledError: it does not answer.
         """
         reply = self._proxy.request("GetBlob", self._id, descriptor.digest, descriptor.size_bytes)
         return Blob(descriptor, reply.fds[0], reply.pipe_id)
@@ -331,10 +343,12 @@ def opened(
     something, and skopeo must be one that enforces it.
 
     Raises:
+        StalledError: a registry does not answer.
         ImageUnavailableError: it cannot be opened; the message says why and names
             the registry and the credentials or policy file that were used.
         ImageContentError: its manifest or configuration is malformed.
     """
+    stall_timeout_s = read_stall_timeout()
     auth_file = find_auth_file()
     enforce = isinstance(signature, ContainerPolicy)
     if enforce:
@@ -349,8 +363,14 @@ def opened(
                 f"this skopeo does not enforce policy.json, so {reference} cannot be verified",
                 hint="install skopeo 1.13 or newer",
             )
+        # Other sources are local: nothing comes while skopeo unpacks an archive, or copies a layer.
+        if reference.transport is Transport.REGISTRY:
+            proxy.stall_timeout_s = stall_timeout_s
         try:
             image = OpenedImage(proxy, reference.for_pull())
+        except ProxyStalledError as e:
+            message, hint = explain_stall(reference, stall_timeout_s or 0)
+            raise StalledError(message, hint=hint) from e
         except ProxyRequestError as e:
             policy_file = find_policy_file()
             message, hint = explain_open_failure(

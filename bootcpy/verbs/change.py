@@ -14,6 +14,7 @@ from bootcpy import paths
 from bootcpy.errors import (
     ImageUnavailableError,
     NoSpaceError,
+    StalledError,
 )
 from bootcpy.model.boot_state import BootState, Deployment, ImageRecord
 from bootcpy.model.image import SignedImageReference
@@ -41,6 +42,7 @@ from bootcpy.verbs.rights import require_rights
 
 REPO = paths.SYSROOT / paths.REPO
 _ATTEMPTS = 4
+_ATTEMPTS_STALLED = 2  # each has taken long already, and the lock is held
 _FIRST_PAUSE_S = 1.0
 
 _Result = TypeVar("_Result")
@@ -100,12 +102,19 @@ def with_image(
             with opened(image.image, signature=image.signature) as source:
                 return use(source)
         except ImageUnavailableError as e:
-            if attempt == _ATTEMPTS or not is_transient(e.message):
+            if attempt >= _attempts(e):
                 raise
             progress.note(f"{e.message}; trying again in {pause_s:g} s")
         time.sleep(pause_s)
         pause_s *= 2
     raise AssertionError  # the loop returns or raises
+
+
+def _attempts(error: ImageUnavailableError) -> int:
+    """Return how often to try where this comes in between."""
+    if isinstance(error, StalledError):
+        return _ATTEMPTS_STALLED
+    return _ATTEMPTS if is_transient(error.message) else 1
 
 
 def record_of(source: OpenedImage) -> ImageRecord:

@@ -5,7 +5,7 @@ import json
 import ssl
 import threading
 from base64 import b64encode
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +23,8 @@ class FaultyRegistry:
         self.broken: str | None = None  # a blob that ends in the middle, after which all fails
         self.down = False
         self.stalled: str | None = None  # a blob of which the second half comes when told to
+        self.silent: str | None = None  # a digest or "manifest"; who asks for it gets no answer
+        self.trickling: str | None = None  # a blob that comes with ten bytes in a second
         self.credentials: str | None = None  # USER:PASSWORD, without which nothing is served
         self.half_sent, self.go_on = threading.Event(), threading.Event()
 
@@ -34,6 +36,33 @@ class FaultyRegistry:
             return 0
         wanted = f"Basic {b64encode(self.credentials.encode()).decode()}"
         return 0 if authorization == wanted else 401
+
+    def note(self, wanted: str) -> None:
+        """Note what was asked for; returns when it may be answered."""
+        self.requested.append(wanted)
+        if wanted == self.silent:
+            self.go_on.wait()
+
+    def parts(self, body: bytes, digest: str | None) -> Iterator[bytes]:
+        """Yield a body as it is to be sent: if it is a blob's, perhaps slowly or in part."""
+        half = len(body) // 2
+        if digest is None:
+            yield body
+        elif digest == self.broken:
+            self.down = True
+            yield body[:half]
+        elif digest == self.stalled:
+            yield body[:half]
+            self.half_sent.set()
+            self.go_on.wait()
+            yield body[half:]
+        elif digest == self.trickling:
+            for octet in body:
+                yield bytes([octet])
+                if self.go_on.wait(0.1):
+                    return
+        else:
+            yield body
 
     def manifest(self) -> bytes:
         """Return the manifest that the layout's index names."""
@@ -75,11 +104,11 @@ def serving(layout: Path, *, certificate: Path | None = None) -> Generator[Fault
                 self.send_header("Content-Length", "0")
                 self.end_headers()
             elif "/manifests/" in self.path:
-                registry.requested.append("manifest")
+                registry.note("manifest")
                 self._answer(registry.manifest(), "application/vnd.oci.image.manifest.v1+json")
             elif "/blobs/" in self.path:
                 digest = self.path.rpartition("/")[2]
-                registry.requested.append(digest)
+                registry.note(digest)
                 self._answer(registry.blob(digest), "application/octet-stream", digest)
             else:
                 self._answer(b"{}", "application/json")
@@ -95,20 +124,12 @@ def serving(layout: Path, *, certificate: Path | None = None) -> Generator[Fault
             self.end_headers()
             if self.command == "HEAD":
                 return
-            if digest is not None and digest == registry.broken:
-                registry.down = True
-                self.wfile.write(body[: len(body) // 2])
-                self.close_connection = True
-                return
-            if digest is not None and digest == registry.stalled:
-                half = len(body) // 2
-                self.wfile.write(body[:half])
-                self.wfile.flush()
-                registry.half_sent.set()
-                registry.go_on.wait()
-                body = body[half:]
             with suppress(ConnectionError):  # whoever asked may be gone
-                self.wfile.write(body)
+                for part in registry.parts(body, digest):
+                    self.wfile.write(part)
+                    self.wfile.flush()
+            if digest is not None and digest == registry.broken:
+                self.close_connection = True
 
         def log_message(self, *_arguments: object) -> None:
             """Keep pytest's output short."""

@@ -1,0 +1,84 @@
+"""How long a source may keep us waiting before it counts as stalled. Pure arithmetic."""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+
+from bootcpy.errors import BootcpyError
+from bootcpy.model.image import ImageReference
+from bootcpy.model.registry import registry_host
+
+DEFAULT_STALL_TIMEOUT_S: Final = 90
+# A source that delivers less is as good as one that delivers nothing.
+LEAST_BYTES_PER_S: Final = 100
+# Between two looks more may pass, as when we were stopped, or were busy with another layer.
+# That much was not waited.
+_LONGEST_STEP_S: Final = 1.0
+_SECONDS: Final = re.compile("[0-9]{1,9}")
+
+
+def parse_stall_timeout(text: str | None) -> int | None:
+    """Return the seconds that BOOTC_STALL_TIMEOUT gives, None for waiting without end.
+
+    Raises:
+        BootcpyError: it is not a number of seconds.
+    """
+    if not text:
+        return DEFAULT_STALL_TIMEOUT_S
+    if not _SECONDS.fullmatch(text):
+        raise BootcpyError(
+            f"BOOTC_STALL_TIMEOUT is {text!r}, not a number of seconds",
+            hint="set it to a whole number, 0 to wait without end, or unset it",
+        )
+    return int(text) or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Waiting for a source: since it last delivered enough, how long and from which count.
+
+    Attributes:
+        timeout_s: for how long it may deliver next to nothing; None for ever.
+        seen_s: when we looked last, by a clock that does not count a machine's sleep.
+        waited_s: how long was waited since `delivered` was reached.
+        delivered: the bytes that had come when the waiting began.
+    """
+
+    timeout_s: int | None
+    seen_s: float
+    waited_s: float = 0.0
+    delivered: int = 0
+
+    def looked(self, now_s: float, delivered: int = 0, *, ours_to_read: bool = False) -> Self:
+        """Return the state after another look, at which `delivered` bytes had come in all.
+
+        With `ours_to_read` there are bytes that we have not taken yet: nobody else is waited for.
+        """
+        least = LEAST_BYTES_PER_S * (self.timeout_s or 0)
+        if ours_to_read or delivered - self.delivered >= least > 0:
+            return type(self)(timeout_s=self.timeout_s, seen_s=now_s, delivered=delivered)
+        return type(self)(
+            timeout_s=self.timeout_s,
+            seen_s=now_s,
+            waited_s=self.waited_s + min(max(now_s - self.seen_s, 0.0), _LONGEST_STEP_S),
+            delivered=self.delivered,
+        )
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it has lasted too long."""
+        return self.timeout_s is not None and self.waited_s >= self.timeout_s
+
+
+def explain_stall(
+    reference: ImageReference, timeout_s: int, layer: str | None = None
+) -> tuple[str, str]:
+    """Return the message and the hint for a source that stalled, in `layer` or before any."""
+    host = registry_host(reference)
+    hint = "check the network, and run the command again; BOOTC_STALL_TIMEOUT sets the patience"
+    if layer is None:
+        return f"{host} has not answered about {reference} for {timeout_s} s", hint
+    return (
+        f"{host} stopped sending layer {layer} of {reference} for {timeout_s} s",
+        f"{hint}; layers that were complete are kept",
+    )
