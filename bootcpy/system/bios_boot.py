@@ -11,15 +11,20 @@ import logging
 import os
 import struct
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from bootcpy.errors import ImageContentError, TargetError
+from bootcpy.errors import ImageContentError, TargetError, ToolFailedError
+from bootcpy.model.size import MIB
+from bootcpy.system import below
 from bootcpy.system.mount import BiosBoot
 from bootcpy.system.run import run
 
 log = logging.getLogger(__name__)
 
 GRUB_PC = Path("usr/lib/grub/i386-pc")  # below an image's root
+BOOT_IMAGE = GRUB_PC / "boot.img"
+_MOST_FILES, _MOST_BYTES = 2000, 64 * MIB  # of that directory; Debian's has 290 and 4 MB
 
 SECTOR_BYTES = 512  # what the BIOS counts in
 _BOOT_CODE_BYTES = 440  # then come disk signature, partition table and 0xaa55
@@ -48,11 +53,11 @@ def install(target: BiosBoot, *, image_root: Path, root_uuid: str) -> None:
     The disk's sectors must be of 512 bytes.
 
     Raises:
+        ImageContentError: GRUB's files cannot be read or used.
         TargetError: the core image does not fit.
-        ToolFailedError: grub-mkimage failed.
     """
-    modules = image_root / GRUB_PC
-    core = make_core_image(modules, root_uuid=root_uuid)
+    files = read_files(image_root)
+    core = make_core_image(files, root_uuid=root_uuid)
     start_sector = target.start_bytes // SECTOR_BYTES
     core = patched_core_image(core, start_sector=start_sector)
     if len(core) > target.size_bytes:
@@ -60,7 +65,7 @@ def install(target: BiosBoot, *, image_root: Path, root_uuid: str) -> None:
             f"GRUB's core image has {len(core)} bytes and the BIOS boot partition of "
             f"{target.disk} only {target.size_bytes}"
         )
-    boot_code = patched_boot_code((modules / "boot.img").read_bytes(), core_sector=start_sector)
+    boot_code = patched_boot_code(files[BOOT_IMAGE.name], core_sector=start_sector)
     log.debug("BIOS boot: core image of %d bytes at sector %d", len(core), start_sector)
     disk = os.open(target.disk, os.O_WRONLY | os.O_CLOEXEC)
     try:
@@ -72,22 +77,59 @@ def install(target: BiosBoot, *, image_root: Path, root_uuid: str) -> None:
         os.close(disk)
 
 
-def make_core_image(modules: Path, *, root_uuid: str) -> bytes:
-    """Return GRUB's i386-pc core image made of `modules`, before it knows where it will lie."""
+def read_files(image_root: Path) -> dict[str, bytes]:
+    """Return GRUB's files for BIOS in the image at `image_root`, by name.
+
+    Raises:
+        ImageContentError: they cannot be read, or are far more than GRUB has.
+    """
+    files: dict[str, bytes] = {}
+    left_bytes = _MOST_BYTES
+    try:
+        for name in below.names(image_root, GRUB_PC, limit=_MOST_FILES):
+            if below.is_file(image_root, GRUB_PC / name):
+                files[name] = below.read_bytes(image_root, GRUB_PC / name, limit_bytes=left_bytes)
+                left_bytes -= len(files[name])
+    except OSError as e:
+        raise ImageContentError(
+            f"cannot read GRUB's files for BIOS in /{GRUB_PC} of the image: {e.strerror}",
+            hint="reinstall grub-pc-bin in the image",
+        ) from e
+    return files
+
+
+def make_core_image(files: Mapping[str, bytes], *, root_uuid: str) -> bytes:
+    """Return GRUB's i386-pc core image made of `files`, before it knows where it will lie.
+
+    grub-mkimage follows links wherever they lead, so it gets a directory that has none.
+
+    Raises:
+        ImageContentError: grub-mkimage cannot use them.
+    """
     # Run by GRUB's rescue parser, which knows no `if`; `normal` then reads $prefix/grub.cfg.
     embedded = f"search.fs_uuid {root_uuid} root\nset prefix=($root)/boot/grub\n"
     with tempfile.TemporaryDirectory(prefix="bootcpy-grub-") as directory:
         config, image = Path(directory, "embedded.cfg"), Path(directory, "core.img")
         config.write_text(embedded, encoding="ascii")
-        run(
-            "grub-mkimage",
-            "--format=i386-pc",
-            f"--directory={modules}",
-            "--prefix=/boot/grub",
-            f"--config={config}",
-            f"--output={image}",
-            *_MODULES,
-        )
+        modules = Path(directory, "modules")
+        modules.mkdir()
+        for name, content in files.items():
+            (modules / name).write_bytes(content)
+        try:
+            run(
+                "grub-mkimage",
+                "--format=i386-pc",
+                f"--directory={modules}",
+                "--prefix=/boot/grub",
+                f"--config={config}",
+                f"--output={image}",
+                *_MODULES,
+            )
+        except ToolFailedError as e:
+            raise ImageContentError(
+                f"GRUB's files for BIOS in the image make no core image: {e.message}",
+                hint="reinstall grub-pc-bin in the image",
+            ) from e
         return image.read_bytes()
 
 

@@ -11,7 +11,7 @@ from bootcpy import paths
 from bootcpy.errors import BootcpyError, UsageError
 from bootcpy.model.plan import Bootloader
 from bootcpy.model.progress import Progress
-from bootcpy.system import bios_boot, esp
+from bootcpy.system import below, bios_boot, esp
 from bootcpy.system.mount import BiosBoot, TargetTree, mounted
 from bootcpy.system.run import run
 
@@ -40,8 +40,7 @@ def require_bootloader(image_root: Path | None, choice: Bootloader, machine: str
             )
         case Bootloader.GRUB:
             if image_root is not None:
-                _, grub, _ = esp.loader_files(image_root, machine)
-                esp.vendor_directory(grub.read_bytes())
+                esp.vendor_of(image_root, machine)
             _require_program("mcopy", package="mtools")
             if image_root is not None and has_bios_files(image_root):
                 _require_program("grub-mkimage", package="grub-common")
@@ -57,7 +56,7 @@ def _require_program(name: str, *, package: str) -> None:
 
 def has_bios_files(image_root: Path) -> bool:
     """Tell whether the image at `image_root` brings GRUB for BIOS."""
-    return (image_root / bios_boot.GRUB_PC / "boot.img").is_file()
+    return below.is_file(image_root, bios_boot.BOOT_IMAGE)
 
 
 def install(
@@ -85,7 +84,7 @@ def install(
     if target.esp is not None:
         with progress.step("Writing the EFI system partition"):
             files = esp.planned_files(image_root, machine=machine, root_uuid=target.root_uuid)
-            esp.write(target.esp, files, timestamp_s=timestamp_s)
+            esp.write(target.esp, files, image_root=image_root, timestamp_s=timestamp_s)
     if target.bios_boot is not None:
         _install_bios(target.bios_boot, target.root_uuid, image_root, progress)
     if target.esp is not None and not generic_image:
@@ -130,8 +129,7 @@ def _register(target: TargetTree, *, image_root: Path, machine: str) -> None:
     """Put the disk's shim first in the firmware's boot order, replacing its earlier entry."""
     if target.esp_number is None:
         raise BootcpyError(f"{target.esp} is not a partition of {target.disk}")
-    _, grub, _ = esp.loader_files(image_root, machine)
-    vendor = esp.vendor_directory(grub.read_bytes())
+    vendor = esp.vendor_of(image_root, machine)
     for number in entries_of_partition(run("efibootmgr", "--verbose"), target.esp_uuid):
         run("efibootmgr", "--quiet", f"--bootnum={number}", "--delete-bootnum")
     run(

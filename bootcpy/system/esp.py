@@ -8,13 +8,14 @@ written here, and then the real menu on the root file system.
 import logging
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError
+from bootcpy.model.size import MIB
+from bootcpy.system import below
 from bootcpy.system.run import run
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ _SHIM = Path("usr/lib/shim")  # below an image's root, as GRUB's directories
 _BOOT = Path("EFI/BOOT")  # where firmware looks when it has no entry (UEFI 2.10, 3.5.1.1)
 
 # What the GRUB binary looks for on the partition it was started from, as grub-mkimage put it in.
-_PREFIX = re.compile(rb"/EFI/(?!BOOT\0)([A-Za-z0-9._-]+)\0")
+_PREFIX = re.compile(rb"/EFI/(?!BOOT\0)([A-Za-z0-9][A-Za-z0-9._-]*)\0")
+_LARGEST_BYTES = 64 * MIB  # of one file; Debian's GRUB has 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,10 @@ FIRMWARE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EspFile:
-    """One file of the partition: `path` on it, its content from `source` or as `text`."""
+    """One file of the partition: `path` on it, its content from `source` or as `text`.
+
+    `source` is below the root of the image.
+    """
 
     path: Path
     source: Path | None = None
@@ -50,7 +55,7 @@ class EspFile:
 
 
 def loader_files(image_root: Path, machine: str) -> tuple[Path, Path, Path]:
-    """Return shim, GRUB and MokManager of the image at `image_root`.
+    """Return where shim, GRUB and MokManager are below `image_root`.
 
     Raises:
         ImageContentError: one of them is missing, or none exists for `machine`.
@@ -60,28 +65,49 @@ def loader_files(image_root: Path, machine: str) -> tuple[Path, Path, Path]:
         raise ImageContentError(f"no signed boot loader is known for {machine}")
     suffix = firmware.suffix
     files = (
-        _first_of(  # Ubuntu has the first name be a link which leads out of `image_root`
-            image_root / _SHIM / f"shim{suffix}.efi.signed.latest",
-            image_root / _SHIM / f"shim{suffix}.efi.signed",
+        _first_of(  # Ubuntu has the second name be a link by way of /etc/alternatives
+            image_root,
+            _SHIM / f"shim{suffix}.efi.signed.latest",
+            _SHIM / f"shim{suffix}.efi.signed",
         ),
-        image_root / firmware.grub_signed / f"grub{suffix}.efi.signed",
-        _first_of(
-            image_root / _SHIM / f"mm{suffix}.efi.signed", image_root / _SHIM / f"mm{suffix}.efi"
-        ),
+        firmware.grub_signed / f"grub{suffix}.efi.signed",
+        _first_of(image_root, _SHIM / f"mm{suffix}.efi.signed", _SHIM / f"mm{suffix}.efi"),
     )
     for file in files:
-        if not file.is_file():
+        if not below.is_file(image_root, file):
             raise ImageContentError(
-                f"the image has no boot loader file /{file.relative_to(image_root)}",
+                f"the image has no boot loader file /{file}",
                 hint="install shim-signed and the signed grub-efi package in the image, "
                 "or use --bootloader none",
             )
     return files
 
 
-def _first_of(*candidates: Path) -> Path:
+def _first_of(image_root: Path, *candidates: Path) -> Path:
     """Return the first that is there, else the last."""
-    return next((path for path in candidates if path.is_file()), candidates[-1])
+    return next((path for path in candidates if below.is_file(image_root, path)), candidates[-1])
+
+
+def read_file(image_root: Path, path: Path) -> bytes:
+    """Return the content of a boot loader's file.
+
+    Raises:
+        ImageContentError: it cannot be read, or is far larger than any such file.
+    """
+    try:
+        return below.read_bytes(image_root, path, limit_bytes=_LARGEST_BYTES)
+    except OSError as e:
+        raise ImageContentError(f"cannot read /{path} of the image: {e.strerror}") from e
+
+
+def vendor_of(image_root: Path, machine: str) -> str:
+    """Return the directory below EFI/ where the image's signed GRUB expects to be.
+
+    Raises:
+        ImageContentError: there is no signed boot loader, or it names none or several.
+    """
+    _, grub, _ = loader_files(image_root, machine)
+    return vendor_directory(read_file(image_root, grub))
 
 
 def vendor_directory(grub: bytes) -> str:
@@ -117,20 +143,18 @@ def planned_files(image_root: Path, *, machine: str, root_uuid: str) -> tuple[Es
     """
     shim, grub, mok_manager = loader_files(image_root, machine)
     suffix = FIRMWARE[machine].suffix
-    vendor = Path("EFI", vendor_directory(grub.read_bytes()))
+    vendor = Path("EFI", vendor_directory(read_file(image_root, grub)))
     stub = stub_config(root_uuid)
     files = [
         EspFile(path=vendor / "grub.cfg", text=stub),
         EspFile(path=vendor / f"mm{suffix}.efi", source=mok_manager),
         EspFile(path=vendor / f"grub{suffix}.efi", source=grub),
     ]
-    csv = image_root / _SHIM / f"BOOT{suffix.upper()}.CSV"
-    fallback = _first_of(
-        image_root / _SHIM / f"fb{suffix}.efi.signed", image_root / _SHIM / f"fb{suffix}.efi"
-    )
-    if csv.is_file():
+    csv = _SHIM / f"BOOT{suffix.upper()}.CSV"
+    fallback = _first_of(image_root, _SHIM / f"fb{suffix}.efi.signed", _SHIM / f"fb{suffix}.efi")
+    if below.is_file(image_root, csv):
         files.append(EspFile(path=vendor / csv.name, source=csv))
-    if fallback.is_file():
+    if below.is_file(image_root, fallback):
         files.append(EspFile(path=vendor / f"fb{suffix}.efi", source=fallback))
     return (
         *files,
@@ -141,14 +165,17 @@ def planned_files(image_root: Path, *, machine: str, root_uuid: str) -> tuple[Es
     )
 
 
-def write(device: Path, files: tuple[EspFile, ...], *, timestamp_s: int | None) -> None:
+def write(
+    device: Path, files: tuple[EspFile, ...], *, image_root: Path, timestamp_s: int | None
+) -> None:
     """Write `files` to the formatted, unmounted partition `device` (or a file that is one).
 
-    With `timestamp_s` all times on it are that one, so that the bytes are reproducible.
-    All is on the disk when this returns.
+    Their sources are below `image_root`. With `timestamp_s` all times on it are that one, so
+    that the bytes are reproducible. All is on the disk when this returns.
 
     Raises:
         ToolFailedError: an mtools program failed, for instance for lack of space.
+        ImageContentError: a source cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="bootcpy-esp-") as name:
         staging = Path(name)
@@ -159,7 +186,7 @@ def write(device: Path, files: tuple[EspFile, ...], *, timestamp_s: int | None) 
             if file.source is None:
                 copy.write_text(file.text, encoding="ascii")
             else:
-                shutil.copyfile(file.source, copy)
+                copy.write_bytes(read_file(image_root, file.source))
             if timestamp_s is not None:
                 os.utime(copy, (timestamp_s, timestamp_s))
             _mtools(timestamp_s, "mcopy", "-o", "-m", "-i", device, copy, f"::/{file.path}")

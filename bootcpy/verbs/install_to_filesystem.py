@@ -1,9 +1,12 @@
 """From a mounted, empty root to a bootable system: import, deploy, configure, boot loader."""
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bootcpy import paths
+from bootcpy.errors import ImageContentError
 from bootcpy.model.aleph import aleph_text
 from bootcpy.model.bootable import require_bootable_tree
 from bootcpy.model.install import require_no_bound_images
@@ -12,7 +15,7 @@ from bootcpy.model.plan import DeployPlan
 from bootcpy.model.progress import Progress
 from bootcpy.model.tmpfiles import root_ssh_tmpfiles
 from bootcpy.ostree import commit_tree, importer, sysroot
-from bootcpy.system import bootloader, durable
+from bootcpy.system import below, bootloader, durable
 from bootcpy.system.mount import TargetTree
 from bootcpy.system.skopeo import OpenedImage
 
@@ -83,18 +86,37 @@ def _read_commit(repo_path: Path, commit: str, plan: DeployPlan) -> tuple[str, .
 
 
 def _configure(deployment: Path, plan: DeployPlan, progress: Progress) -> None:
-    """Write what is this machine's own into the deployment's /etc."""
+    """Write what is this machine's own into the deployment's /etc.
+
+    Raises:
+        ImageContentError: what the image has there is in the way.
+    """
     if plan.boot_fstab is not None:
-        durable.write_text(deployment / _FSTAB, plan.boot_fstab.rstrip("\n") + "\n")
+        with _in_the_way_explained(_FSTAB):
+            below.write_text(deployment, _FSTAB, plan.boot_fstab.rstrip("\n") + "\n")
     if plan.root_ssh_authorized_keys is not None:
-        file = deployment / _ROOT_SSH
-        file.parent.mkdir(exist_ok=True)
         home = root_home(deployment)
-        durable.write_text(file, root_ssh_tmpfiles(plan.root_ssh_authorized_keys, home=home))
+        text = root_ssh_tmpfiles(plan.root_ssh_authorized_keys, home=home)
+        with _in_the_way_explained(_ROOT_SSH):
+            below.make_directory(deployment, _ROOT_SSH.parent)
+            below.write_text(deployment, _ROOT_SSH, text)
         progress.note(f"Injected: {_ROOT_SSH}")
+
+
+@contextmanager
+def _in_the_way_explained(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as e:
+        if e.errno not in below.IN_THE_WAY:
+            raise
+        raise ImageContentError(
+            f"cannot write /{path}, for what the image has there: {e.strerror}",
+            hint=f"let /{path.parent} be a directory in the image, and no link",
+        ) from e
 
 
 def root_home(deployment: Path) -> str:
     """Return where root's home is, without a leading slash: the target of a link /root."""
-    link = deployment / "root"
-    return str(link.readlink()).lstrip("/") if link.is_symlink() else "root"
+    target = below.link_target(deployment, "root")
+    return "root" if target is None else target.strip("/")

@@ -72,12 +72,12 @@ def test_bios_install_refuses_a_partition_that_is_too_small(tmp_path: Path) -> N
 def test_esp_holds_what_was_planned(tmp_path: Path) -> None:
     device = make_esp(tmp_path / "esp.img")
     files = esp.planned_files(ROOT, machine="x86_64", root_uuid=UUID)
-    esp.write(device, files, timestamp_s=None)
+    esp.write(device, files, image_root=ROOT, timestamp_s=None)
     for each in files:
         copy = tmp_path / "copy"
         command = ["mcopy", "-n", "-i", str(device), f"::/{each.path}", str(copy)]
         subprocess.run(command, check=True, env={"MTOOLS_SKIP_CHECK": "1", "PATH": "/usr/bin"})
-        wanted = each.text.encode() if each.source is None else each.source.read_bytes()
+        wanted = each.text.encode() if each.source is None else (ROOT / each.source).read_bytes()
         assert copy.read_bytes() == wanted, each.path
         copy.unlink()
     assert (tmp_path / "esp.img").stat().st_size == 64 * MIB
@@ -90,7 +90,7 @@ def test_esp_is_reproducible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         device = make_esp(tmp_path / name)
         files = esp.planned_files(ROOT, machine="x86_64", root_uuid=UUID)
         monkeypatch.setenv("TZ", "UTC" if name == "a" else "Asia/Tokyo")
-        esp.write(device, files, timestamp_s=1700000000)
+        esp.write(device, files, image_root=ROOT, timestamp_s=1700000000)
         contents.append(device.read_bytes())
     assert contents[0] == contents[1]
 

@@ -1,7 +1,14 @@
+from pathlib import Path
+
 import pytest
 
 from bootcpy.errors import ImageContentError
-from bootcpy.system.bios_boot import patched_boot_code, patched_core_image
+from bootcpy.system.bios_boot import (
+    GRUB_PC,
+    patched_boot_code,
+    patched_core_image,
+    read_files,
+)
 
 # Filled with a pattern, so that every byte which must not change is seen to stay.
 BOOT_IMAGE = bytes(index % 251 for index in range(510)) + b"\x55\xaa"
@@ -38,3 +45,21 @@ def test_patched_core_image_lists_all_sectors_after_the_first() -> None:
 def test_patched_core_image_refuses_what_a_bios_cannot_load(size: int) -> None:
     with pytest.raises(ImageContentError, match=f"has {size} bytes"):
         patched_core_image(bytes(size), start_sector=2048)
+
+
+def test_read_files_leaves_out_what_is_outside(tmp_path: Path) -> None:
+    directory = tmp_path / "root" / GRUB_PC
+    directory.mkdir(parents=True)
+    (tmp_path / "secret").write_bytes(b"host")
+    (directory / "boot.img").write_bytes(b"boot")
+    (directory / "normal.mod").symlink_to("boot.img")
+    (directory / "test.mod").symlink_to(tmp_path / "secret")
+    assert read_files(tmp_path / "root") == {"boot.img": b"boot", "normal.mod": b"boot"}
+
+
+def test_read_files_has_a_limit(tmp_path: Path) -> None:
+    (tmp_path / GRUB_PC).mkdir(parents=True)
+    with (tmp_path / GRUB_PC / "boot.img").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ImageContentError, match="it is larger than 64 MiB"):
+        read_files(tmp_path)

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import ImageContentError
-from bootcpy.system.esp import loader_files, planned_files, stub_config, vendor_directory
+from bootcpy.system.esp import (
+    loader_files,
+    planned_files,
+    stub_config,
+    vendor_directory,
+    vendor_of,
+)
 
 GRUB = b"\0prefix\0(memdisk)\0\x03\0\0\0\x18\0\0\0/EFI/debian\0\0\0"
 FILES = {
@@ -74,7 +80,7 @@ def test_vendor_directory_is_the_one_compiled_in(binary: bytes, vendor: str) -> 
     assert vendor_directory(binary) == vendor
 
 
-@pytest.mark.parametrize("binary", [b"", b"/EFI/BOOT\0", b"/EFI/a\0/EFI/b\0"])
+@pytest.mark.parametrize("binary", [b"", b"/EFI/BOOT\0", b"/EFI/a\0/EFI/b\0", b"/EFI/..\0"])
 def test_vendor_directory_refuses_to_guess(binary: bytes) -> None:
     with pytest.raises(ImageContentError, match="configuration directories"):
         vendor_directory(binary)
@@ -94,3 +100,37 @@ def test_loader_files_want_a_mok_manager(tmp_path: Path) -> None:
     (root / "usr/lib/shim/mmx64.efi").unlink()
     with pytest.raises(ImageContentError, match=r"no boot loader file /usr/lib/shim/mmx64\.efi"):
         loader_files(root, "x86_64")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_loader_files_outside_the_image_do_not_count(tmp_path: Path, name: str) -> None:
+    root = image(tmp_path / "root")
+    secret = tmp_path / "secret"
+    (root / name).rename(secret)
+    (root / name).symlink_to(secret)
+    required = name.partition("/")[2].startswith(("lib/shim/shimx64", "lib/grub"))
+    if required:
+        with pytest.raises(ImageContentError, match=f"no boot loader file /{name}"):
+            planned_files(root, machine="x86_64", root_uuid="u")
+        return
+    files = planned_files(root, machine="x86_64", root_uuid="u")
+    assert Path(name) not in {file.source for file in files}
+
+
+def test_loader_files_are_found_through_links_of_the_image(tmp_path: Path) -> None:
+    """Ubuntu's shim is chosen by update-alternatives."""
+    root = image(tmp_path)
+    shim = root / "usr/lib/shim/shimx64.efi.signed"
+    shim.rename(shim.with_name("other"))
+    shim.symlink_to("/etc/alternatives/shim")
+    (root / "etc/alternatives").mkdir(parents=True)
+    (root / "etc/alternatives/shim").symlink_to("/usr/lib/shim/other")
+    assert loader_files(root, "x86_64")[0] == Path("usr/lib/shim/shimx64.efi.signed")
+
+
+def test_a_loader_file_has_a_limit(tmp_path: Path) -> None:
+    root = image(tmp_path)
+    with (root / "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed").open("r+b") as grub:
+        grub.truncate(1 << 40)
+    with pytest.raises(ImageContentError, match="the image: it is larger than 64 MiB"):
+        vendor_of(root, "x86_64")
