@@ -17,6 +17,7 @@ from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST
 from bootcpy.ostree.layers import IMPORTER_VERSION, KEY_IMPORTER_VERSION, read_traits, write_tree
 from bootcpy.ostree.objects import RepoTrees, commit_tree, open_tree, write_commit
 from bootcpy.ostree.repo import explained, transaction
+from bootcpy.ostree.sepolicy import has_policy, require_own_policy
 
 # What buildah leaves behind when it mounts these over an image during a build.
 _BUILD_LEFTOVERS = ("hostname", "resolv.conf")
@@ -38,7 +39,8 @@ def merge_layers(
     over it, or over nothing, in order.
 
     Raises:
-        ImageContentError: a layer has a whiteout without a name.
+        ImageContentError: a layer has a whiteout without a name, or the SELinux policy is
+            not all in the image.
         NoSpaceError, BootcpyError: see `explained`.
     """
     manifest, config = Manifest.parse(manifest_text), ImageConfig.parse(config_text)
@@ -52,7 +54,8 @@ def merge_layers(
         root = _unite(repo, base, layers)
         _drop_build_leftovers(repo, root)
         tree = root.write()
-        if layers and _has_selinux_policy(root):  # an embedded commit alone is labelled already
+        require_own_policy(repo, root)
+        if layers and has_policy(root):  # an embedded commit alone is labelled already
             tree = _labelled(repo, tree)
         return write_commit(
             repo,
@@ -89,12 +92,6 @@ def _drop_build_leftovers(repo: OSTree.Repo, root: Directory) -> None:
             _, _, info, _ = repo.load_file(checksum, None)
             if info.get_size() == 0 and not info.get_is_symlink():
                 del etc.files[name]
-
-
-def _has_selinux_policy(root: Directory) -> bool:
-    """Tell whether the merged tree brings a policy to label its files by."""
-    selinux = root.find("usr/etc/selinux")
-    return selinux is not None and "config" in selinux.files and bool(selinux.dirs)
 
 
 def _labelled(repo: OSTree.Repo, tree: TreeRef) -> TreeRef:

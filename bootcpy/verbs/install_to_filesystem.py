@@ -15,6 +15,8 @@ from bootcpy.model.plan import DeployPlan
 from bootcpy.model.progress import Progress
 from bootcpy.model.tmpfiles import root_ssh_tmpfiles
 from bootcpy.ostree import commit_tree, importer, sysroot
+from bootcpy.ostree.repo import open_repo
+from bootcpy.ostree.sepolicy import require_own_policy_of_commit
 from bootcpy.system import below, bootloader, durable
 from bootcpy.system.mount import TargetTree
 from bootcpy.system.skopeo import OpenedImage
@@ -80,6 +82,7 @@ def _read_commit(repo_path: Path, commit: str, plan: DeployPlan) -> tuple[str, .
     require_bootable_tree(
         commit_tree.boot_facts_of(tree), composefs_supported=sysroot.supports_composefs()
     )
+    require_own_policy_of_commit(open_repo(repo_path), commit)
     require_no_bound_images(tree.names(paths.BOUND_IMAGES_D), skip=plan.skip_bound_images)
     image_kargs = parse_kargs_d(commit_tree.read_kargs_d(tree), plan.machine)
     return merge_for_install(plan.kargs, image_kargs)

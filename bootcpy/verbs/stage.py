@@ -22,6 +22,7 @@ from bootcpy.ostree.etc_check import require_mergeable_etc
 from bootcpy.ostree.option_sources import owned_kargs
 from bootcpy.ostree.repo import explained
 from bootcpy.ostree.room import require_room_for_kernel
+from bootcpy.ostree.sepolicy import require_own_policy_of_commit
 from bootcpy.ostree.sysroot import supports_composefs
 from bootcpy.system import environment, notice, systemd
 from bootcpy.system.skopeo import OpenedImage
@@ -63,6 +64,7 @@ def stage_commit(
     steps = _Steps(system.progress, record.manifest_digest)
     tree = CommitTree(REPO, commit)
     require_bootable_tree(boot_facts_of(tree), composefs_supported=supports_composefs())
+    require_own_policy_of_commit(system.sysroot.repo(), commit)
     require_room_for_kernel(tree, boot_space(system))
     for note in (*require_mergeable_etc(system.sysroot, commit), *_left_behind(system, tree)):
         system.progress.note(note)

@@ -19,7 +19,7 @@ SHIM, GRUB = "usr/lib/shim", "usr/lib/grub/x86_64-efi-signed"
 GRUB_PC = "usr/lib/grub/i386-pc"
 MODULES = "usr/lib/modules"
 OUT = "{outside}"
-UP = "../../../../../../../../../..{outside}"
+UP = "../" * 20 + "{outside}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,6 @@ TRICKS = {
     "tmpfiles.d, inside": Trick({TMPFILES: "../usr"}, "it is a symbolic link"),
     "tmpfiles.d, a file": Trick({}, "Not a directory", files={TMPFILES: b""}),
     "the temporary": Trick({f"{TMPFILES}/.bootc-root-ssh.conf.new": f"{OUT}/file"}),
-    "the file": Trick({f"{TMPFILES}/bootc-root-ssh.conf": f"{OUT}/file"}),
     "a directory": Trick({}, "Is a directory", files={f"{TMPFILES}/bootc-root-ssh.conf/x": b""}),
     "root, two lines": Trick(
         {"root": "x\nf+ /etc/evil - - - - evil"}, "link /root leads to 'x\\nf+"
@@ -69,12 +68,6 @@ TRICKS = {
         {f"{GRUB_PC}/normal.mod": f"/{GRUB_PC}/normal.mod"}, "no core image", grub=True
     ),
     "GRUB's boot code": Trick({f"{GRUB_PC}/boot.img": f"{OUT}/file"}, grub=True),
-    "os-release": Trick({"usr/lib/os-release": f"{OUT}/os-release"}, "no os-release"),
-    "prepare-root.conf": Trick(
-        {"usr/lib/ostree/prepare-root.conf": f"{OUT}/file"}, "no ostree/prepare-root.conf"
-    ),
-    "kernel": Trick({f"{MODULES}/6.1.0-test/vmlinuz": f"{OUT}/file"}, "has no kernel"),
-    "initramfs": Trick({f"{MODULES}/6.1.0-test/initramfs.img": f"{OUT}/file"}, "no initramfs"),
 }
 
 
@@ -91,7 +84,6 @@ def test_links_of_an_image_lead_nowhere_outside(
     outside.mkdir()
     (outside / "file").write_bytes(SECRET)
     (outside / "grub").write_bytes(SECRET + b"/EFI/debian\0")
-    (outside / "os-release").write_bytes(b"ID=host\n" + SECRET)
     keys.write_text("ssh-ed25519 AAAA me\n", encoding="ascii")
     before = {path.name: path.read_bytes() for path in outside.iterdir()}
     mounts = leftovers()

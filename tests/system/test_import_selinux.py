@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from tests.layers import Member, directory, file
+import pytest
+
+from bootcpy.errors import ImageContentError
+from tests.layers import Member, directory, file, symlink, whiteout
 from tests.system.encapsulate import Commit, labels
 from tests.system.oci_images import LayerBlob, OciDirectory
 from tests.system.pulls import listing, pull, require_sound
@@ -66,3 +69,40 @@ def test_a_label_that_a_layer_brings_is_replaced(repo_path: Path, oci: OciDirect
     assert "user.mood" in found["usr/bin/labelled"]
     assert not [path for path, facts in found.items() if "stale_t" in facts]
     require_sound(repo_path)
+
+
+_TOP = "usr/etc/selinux"
+_CONFIG = "SELINUX=enforcing\nSELINUXTYPE={}\n"
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([file(f"{_TOP}/config", _CONFIG.format("../../../host").encode())], "SELINUXTYPE to '../"),
+        ([file(f"{_TOP}/config", b"#" * 65_537)], "config of the image is larger than 64 KiB"),
+        ([symlink(f"{_TOP}/config", "{}/config")], f"{_TOP}/config of the image is a link"),
+        ([whiteout(f"{_TOP}/tiny"), symlink(f"{_TOP}/tiny", "{}/tiny")], f"{_TOP}/tiny of the"),
+        (
+            [symlink(f"{_TOP}/tiny/contexts/files/file_contexts", "{}/tiny/file_contexts")],
+            "files/file_contexts of the image is a link",
+        ),
+        ([symlink(f"{_TOP}/tiny/policy/policy.33", "../../x")], "policy.33 of the image is a link"),
+    ],
+    ids=["type", "large", "config", "policy", "contexts", "relative"],
+)
+def test_a_policy_of_the_host_is_not_taken_for_the_images(
+    repo_path: Path, oci: OciDirectory, tmp_path: Path, members: list[Member], message: str
+) -> None:
+    for member in members:
+        member.header.linkname = member.header.linkname.format(tmp_path / "host")
+    image = oci.add_image([LayerBlob.of(*_policy()), LayerBlob.of(*members)])
+    with pytest.raises(ImageContentError, match=message):
+        pull(repo_path, image)
+
+
+def test_links_within_a_directory_of_the_policy_may_stay(
+    repo_path: Path, oci: OciDirectory
+) -> None:
+    link = symlink(f"{_TOP}/tiny/contexts/files/other", "file_contexts")
+    image = oci.add_image([LayerBlob.of(*_policy(), link)])
+    assert "bin_t" in listing(repo_path, pull(repo_path, image))["usr/bin/added"]
