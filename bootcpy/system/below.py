@@ -11,7 +11,6 @@ names the whole path; its words fit behind "cannot read" and the like.
 import ctypes
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
@@ -237,6 +236,11 @@ def _readable(directory: int) -> Generator[int]:
         os.close(fd)
 
 
+def exists(root: Path, path: str | Path) -> bool:
+    """Tell whether there is anything at `path`, or where it links to inside."""
+    return _is(root, path, lambda _: True, Links.INSIDE)
+
+
 def is_file(root: Path, path: str | Path) -> bool:
     """Tell whether `path` is a regular file, or links to one inside."""
     return _is(root, path, stat.S_ISREG, Links.INSIDE)
@@ -282,13 +286,24 @@ def make_directory(root: Path, path: str | Path, *, mode: int = 0o755) -> None:
                 _fail(errno.ENOTDIR)
 
 
+def make_directories(root: Path, path: str | Path) -> None:
+    """Make the directory `path` and those above it, as far as they are missing.
+
+    Raises:
+        OSError: as `make_directory`.
+    """
+    for directory in (*reversed(Path(path).parents), Path(path)):
+        if directory != Path():
+            make_directory(root, directory)
+
+
 def write_text(root: Path, path: str | Path, text: str, *, mode: int = 0o644) -> None:
     """Write `path` anew, or in place of what is there, which stays until the new file is durable.
 
     Raises:
         OSError: the directory cannot be written to, or a link is on the way to it.
     """
-    name, temporary = Path(path).name, f".bootc-{secrets.token_hex(8)}"
+    name, temporary = Path(path).name, f".bootc-{os.urandom(8).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with ExitStack() as stack:
         stack.enter_context(_named(root, path))

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError
+from bootcpy.model.size import LARGEST_CONFIGURATION_BYTES
 from bootcpy.paths import MODULES
-from bootcpy.system import initramfs
+from bootcpy.system import below, initramfs
 from bootcpy.system.run import run
 
 RECORD = Path("usr/lib/bootc/initramfs-inputs.json")
@@ -123,17 +124,17 @@ def build(version: str) -> int:
         new.unlink()  # the old file stays in its layer
     else:
         new.replace(image)
-    record = root / RECORD
-    record.parent.mkdir(parents=True, exist_ok=True)
+    below.make_directories(root, RECORD.parent)
     facts = {"kernel": version, "inputs": _inputs(root, version, contents)}
-    record.write_text(json.dumps(facts) + "\n", encoding="utf-8")
+    below.write_text(root, RECORD, json.dumps(facts) + "\n")
     return image.stat().st_size
 
 
 def _read_record(root: Path) -> dict[str, str] | None:
     try:
-        record = json.loads((root / RECORD).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        text = below.read_text(root, RECORD, limit_bytes=LARGEST_CONFIGURATION_BYTES)
+        record = json.loads(text)
+    except (OSError, ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

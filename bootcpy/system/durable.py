@@ -15,8 +15,9 @@ def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
         OSError: the directory cannot be written to.
     """
     temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)  # left by a crash, or a link that an image put there
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fchmod(file.fileno(), mode)

@@ -39,7 +39,9 @@ def _node(path: Path) -> Node:
     elif stat.S_ISLNK(status.st_mode):
         kind, content = Kind.LINK, str(path.readlink())
     elif stat.S_ISREG(status.st_mode):
-        with path.open("rb") as file:
+        # A pipe that took its place meanwhile would be waited for.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
             kind, content = Kind.FILE, hashlib.file_digest(file, "sha256").hexdigest()
     return Node(
         kind=kind,

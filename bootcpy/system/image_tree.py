@@ -4,7 +4,6 @@ Everything takes the `root` it works on. During a build some paths are mounts of
 tool (/etc/resolv.conf, caches): those are neither looked into nor changed.
 """
 
-import contextlib
 import errno
 import grp
 import os
@@ -27,12 +26,14 @@ from bootcpy.model.prepare import (
 )
 from bootcpy.model.prepare_files import PATHS, ImageFile
 from bootcpy.model.prepare_var import FACTORY, VarEntry, VarKind
+from bootcpy.model.size import MIB, MOST_DROP_INS
 from bootcpy.paths import MODULES, OSTREE_BOOTED
-from bootcpy.system import environment
+from bootcpy.system import below, environment
 from bootcpy.system.mount import read_mounts
 from bootcpy.system.run import run
 
 _NOT_DISABLED = frozenset({"enabled", "masked"})
+_LARGEST_BYTES = MIB  # of a text file that is read whole
 _TMPFILES_D = ("usr/lib/tmpfiles.d", "etc/tmpfiles.d")
 
 
@@ -103,9 +104,9 @@ def read_modules(root: Path) -> tuple[ModulesDirectory, ...]:
 def read_image_files(root: Path) -> dict[str, str]:
     """Return the texts of those of the files to write that exist, by path."""
     return {
-        path: (root / path).read_text(encoding="utf-8", errors="replace")
+        path: below.read_text(root, path, limit_bytes=_LARGEST_BYTES, errors="replace")
         for path in PATHS
-        if (root / path).exists()
+        if below.exists(root, path)
     }
 
 
@@ -178,10 +179,11 @@ def known_owners() -> frozenset[str]:
 def read_tmpfiles(root: Path, *, without: str) -> tuple[str, ...]:
     """Return the texts of all tmpfiles.d files but those named `without`."""
     return tuple(
-        path.read_text(encoding="utf-8", errors="replace")
+        below.read_text(root, path, limit_bytes=_LARGEST_BYTES, errors="replace")
         for directory in _TMPFILES_D
-        for path in sorted((root / directory).glob("*.conf"))
-        if path.name != without and path.is_file()
+        for name in below.names(root, directory, limit=MOST_DROP_INS)
+        if name.endswith(".conf") and name != without
+        if below.is_file(root, path := f"{directory}/{name}")
     )
 
 
@@ -265,13 +267,5 @@ def empty(directory: Path, mounts: Collection[Path] = ()) -> tuple[str, ...]:
 
 def write(root: Path, file: ImageFile) -> None:
     """Write `file`, whole or not at all."""
-    path = root / file.path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        temporary.write_text(file.text, encoding="utf-8")
-        temporary.chmod(file.mode)
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    below.make_directories(root, Path(file.path).parent)
+    below.write_text(root, file.path, file.text, mode=file.mode)

@@ -129,7 +129,7 @@ def _empty_boot(root: Path, progress: Progress) -> None:
 def _forget_identity(root: Path, progress: Progress) -> None:
     """Remove what each machine has to make for itself."""
     machine_id = root / "etc/machine-id"
-    if not machine_id.is_file() or machine_id.read_text(encoding="ascii") != _MACHINE_ID:
+    if not machine_id.is_file() or machine_id.read_bytes() != _MACHINE_ID.encode():
         machine_id.unlink(missing_ok=True)
         machine_id.write_text(_MACHINE_ID, encoding="ascii")
         machine_id.chmod(0o444)

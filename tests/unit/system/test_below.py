@@ -221,3 +221,17 @@ def test_a_directory_is_made_once(root: Path) -> None:
             below.make_directory(root, path)
         assert e.value.errno in below.IN_THE_WAY
     assert not (root.parent / "new").exists()
+
+
+def test_directories_are_made_as_far_as_they_are_missing(root: Path) -> None:
+    below.make_directories(root, "etc/a/b")
+    below.make_directories(root, "etc/a/b/c")
+    assert (root / "etc/a/b/c").is_dir()
+    with pytest.raises(OSError, match="directory") as e:
+        below.make_directories(root, "directory/a")
+    assert e.value.errno in below.IN_THE_WAY
+
+
+def test_exists_looks_inside(root: Path) -> None:
+    paths = ("etc", "absolute", "chain", "host", "nowhere", "gone", "circle")
+    assert [path for path in paths if below.exists(root, path)] == ["etc", "absolute", "chain"]
