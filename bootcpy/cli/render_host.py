@@ -3,6 +3,8 @@
 Labels are aligned right, to the width of the entry's first line up to its colon.
 """
 
+from collections.abc import Mapping
+
 from bootcpy.model.host import (
     AccessMode,
     BootEntry,
@@ -20,8 +22,12 @@ NOT_DEPLOYED = "System is not deployed via bootc."
 _STAGED, _BOOTED, _ROLLBACK, _OTHER = "  Staged", "● Booted", "  Rollback", "Other"
 
 
-def render_host(host: Host, *, verbose: bool) -> str:
-    """Return the text for a terminal, with a newline at the end."""
+def render_host(host: Host, *, verbose: bool, accepted: Mapping[str, str] | None = None) -> str:
+    """Return the text for a terminal, with a newline at the end.
+
+    `accepted` says by which requirements of a policy an image was accepted, by the commit of
+    its deployment; it shows with `verbose`.
+    """
     status = host.status
     if status.booted is None:
         return f"{NOT_DEPLOYED}\n"
@@ -33,7 +39,11 @@ def render_host(host: Host, *, verbose: bool) -> str:
     ]
     sections = [
         _section(
-            slot, entry, overlay=status.usr_overlay if slot == _BOOTED else None, verbose=verbose
+            slot,
+            entry,
+            overlay=status.usr_overlay if slot == _BOOTED else None,
+            verbose=verbose,
+            accepted=accepted or {},
         )
         for slot, entry in slots
         if entry is not None
@@ -41,7 +51,14 @@ def render_host(host: Host, *, verbose: bool) -> str:
     return "\n".join(sections)
 
 
-def _section(slot: str, entry: BootEntry, *, overlay: UsrOverlay | None, verbose: bool) -> str:
+def _section(
+    slot: str,
+    entry: BootEntry,
+    *,
+    overlay: UsrOverlay | None,
+    verbose: bool,
+    accepted: Mapping[str, str],
+) -> str:
     if entry.image is not None:
         title = f"{'   ' if slot == _OTHER else ''}{slot} image"
         first = f"{title}: {_name(entry.image)}"
@@ -50,6 +67,8 @@ def _section(slot: str, entry: BootEntry, *, overlay: UsrOverlay | None, verbose
         if verbose:
             rows += [*_ostree_rows(slot, entry.ostree), *_commit_rows(entry.ostree)]
             rows += _signature_rows(entry.image.image.signature)
+            if entry.ostree is not None and entry.ostree.checksum in accepted:
+                rows.append(("Accepted", accepted[entry.ostree.checksum]))
     else:
         first = f"{' ' if slot == _OTHER else ''}{slot} ostree"
         width = len(first.encode())  # bootc counts bytes here, and the bullet has three

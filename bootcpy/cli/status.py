@@ -51,7 +51,8 @@ def status(
         )
     from bootcpy.verbs import status as verb
 
-    host = verb.status(booted_only=booted)
+    found = verb.status(booted_only=booted)
+    host = found.host
     if host.status.booted is not None and (arrival := verb.read_warning()) is not None:
         # On stderr: the document has no place for it.
         print_line(f"warning: {arrival.message}", file=sys.stderr)
@@ -60,7 +61,7 @@ def status(
         case OutputFormat.HUMANREADABLE:
             from bootcpy.cli.render_host import render_host
 
-            sys.stdout.write(render_host(host, verbose=verbose))
+            sys.stdout.write(render_host(host, verbose=verbose, accepted=found.accepted))
         case OutputFormat.YAML:
             from bootcpy.model.host_document import to_yaml
 

@@ -45,6 +45,7 @@ class Deployment:
     unlocked: Unlocked = Unlocked.NONE
     image: ImageRecord | None = None
     cached_update: ImageRecord | None = None
+    accepted_by: str | None = None  # the requirements of a policy that its image met
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,84 +1,104 @@
 """containers-policy.json(5): what it demands of an image. Pure text work."""
 
-import json
-from collections.abc import Iterator
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
-from bootcpy.model.image import ImageReference, Transport
+from bootcpy.model.image import ImageReference
+from bootcpy.model.listing import shown_few
+from bootcpy.model.policy_scopes import policy_scopes, policy_transport
+from bootcpy.model.printable import printable
+from bootcpy.model.strict_json import StrictJsonError, parse_strict_json
 
-# How a policy names the transports; the others have their own names there, too.
-_NAMES = {Transport.REGISTRY: "docker"}
+MOST_CHARACTERS = 1 << 20
+ANYTHING = "insecureAcceptAnything"
+_LONGEST_WORD = 120  # of what a message quotes
 
 
-def refuses_nothing(policy_text: str) -> bool:
-    """Tell whether a policy.json's default is exactly one `insecureAcceptAnything`.
+class PolicyFormatError(ValueError):
+    """The text is no policy; its text says why."""
 
-    As in ostree-ext, per-transport scopes are not looked at.
 
-    Raises:
-        ValueError: the text is not JSON.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """What a policy demands of an image, all of it together, and for which scope it says so.
+
+    Attributes:
+        all: the requirement objects, at least one.
+        place: `by default`, or a transport and its scope: `for docker quay.io/example`.
     """
-    policy = json.loads(policy_text)
-    default = policy.get("default") if isinstance(policy, dict) else None
-    return (
-        isinstance(default, list)
-        and len(default) == 1
-        and isinstance(default[0], dict)
-        and default[0].get("type") == "insecureAcceptAnything"
-    )
+
+    all: tuple[Mapping[str, Any], ...]
+    place: str
+
+    @property
+    def accept_anything(self) -> bool:
+        """Whether every image satisfies them."""
+        return all(each["type"] == ANYTHING for each in self.all)
+
+    def __str__(self) -> str:
+        """Name them with their keys: `signedBy (/etc/pki/os.gpg) for docker quay.io/example`."""
+        return f"{shown_few([_describe(each) for each in self.all])} {self.place}"
 
 
-def describe_requirement(policy_text: str, reference: ImageReference) -> str | None:
-    """Return which entry of a policy.json governs `reference`, and what it demands.
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy as it was read; the scopes of each transport, and what holds elsewhere."""
 
-    Such as `signedBy (/etc/pki/os.gpg) for docker quay.io/example`; None if the text is
-    no policy.
-    """
-    try:
-        policy = json.loads(policy_text)
-        transport = _NAMES.get(reference.transport, reference.transport.value)
-        scopes = policy.get("transports", {}).get(transport, {})
-        for scope in _scopes(reference):
-            if scope in scopes:
-                where = f"{transport} {scope}".rstrip()
-                return f"{_demands(scopes[scope])} for {where}"
-        return f"{_demands(policy['default'])} by default"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+    default: Requirements
+    transports: Mapping[str, Mapping[str, Requirements]]
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a policy.json.
 
-def _demands(requirements: list[dict[str, Any]]) -> str:
-    """Return the types of `requirements`, with the keys they name."""
-    return ", ".join(map(_demand, requirements)) or "nothing"
+        Raises:
+            PolicyFormatError: it is none.
+        """
+        try:
+            document = parse_strict_json(text, most_characters=MOST_CHARACTERS)
+        except StrictJsonError as e:
+            raise PolicyFormatError(str(e)) from e
+        policy = _mapping(document, "it")
+        transports = {
+            name: {
+                scope: _requirements(each, f"for {name} {scope}".rstrip())
+                for scope, each in _mapping(scopes, name).items()
+            }
+            for name, scopes in _mapping(policy.get("transports") or {}, "transports").items()
+        }
+        return cls(_requirements(policy.get("default"), "by default"), transports)
 
-
-def _demand(requirement: dict[str, Any]) -> str:
-    keys = [requirement.get("keyPath"), *requirement.get("keyPaths", ())]
-    named = ", ".join(str(key) for key in keys if key)
-    return f"{requirement['type']} ({named})" if named else str(requirement["type"])
-
-
-def _scopes(reference: ImageReference) -> Iterator[str]:
-    """Yield what a policy may name `reference` by, the narrowest first."""
-    if reference.transport is Transport.REGISTRY:
-        yield from _registry_scopes(reference)
-    else:
-        yield reference.name
-        path = reference.name.partition(":")[0]
-        yield path
-        yield from (str(parent) for parent in PurePosixPath(path).parents)
-    yield ""
+    def governing(self, reference: ImageReference) -> Requirements:
+        """Return what is demanded of `reference`: by its narrowest scope, else by default."""
+        scopes = self.transports.get(policy_transport(reference), {})
+        found = (scopes[scope] for scope in policy_scopes(reference) if scope in scopes)
+        return next(found, self.default)
 
 
-def _registry_scopes(reference: ImageReference) -> Iterator[str]:
-    scope = reference.repository
-    yield f"{scope}@{reference.digest}" if reference.digest else f"{scope}:{reference.tag}"
-    yield scope
-    while "/" in scope:
-        scope = scope.rpartition("/")[0]
-        yield scope
-    name, colon, port = scope.partition(":")
-    while "." in name:
-        name = name.partition(".")[2]
-        yield f"*.{name}{colon}{port}"
+def _mapping(value: Any, name: str) -> Mapping[str, Any]:  # noqa: ANN401 - from JSON
+    if not isinstance(value, Mapping):
+        raise PolicyFormatError(f"{_shown(name)} is not an object")
+    return value
+
+
+def _requirements(value: Any, place: str) -> Requirements:  # noqa: ANN401 - from JSON
+    place = _shown(place)
+    if not isinstance(value, list) or not value:
+        raise PolicyFormatError(f"there is no list of requirements {place}")
+    for each in value:
+        if not isinstance(each, Mapping) or not isinstance(each.get("type"), str):
+            raise PolicyFormatError(f"a requirement {place} has no type")
+    return Requirements(all=tuple(value), place=place)
+
+
+def _describe(requirement: Mapping[str, Any]) -> str:
+    several = requirement.get("keyPaths")
+    keys = [requirement.get("keyPath"), *(several if isinstance(several, list) else ())]
+    named = shown_few([_shown(str(key)) for key in keys if key])
+    kind = _shown(requirement["type"])
+    return f"{kind} ({named})" if named else kind
+
+
+def _shown(text: str) -> str:
+    return printable(text, limit=_LONGEST_WORD)

@@ -13,6 +13,7 @@ from bootcpy import paths
 from bootcpy.errors import DeploymentError
 from bootcpy.model.boot_state import BootState, Deployment, ImageRecord, Unlocked
 from bootcpy.model.origin import Origin
+from bootcpy.ostree.acceptance import read_acceptance
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.image_metadata import (
     CACHED_CONFIG,
@@ -112,12 +113,13 @@ def _deployment(
     is_booted = booted is not None and deployment.equal(booted)
     text = _origin_text(deployment.get_origin())
     image, cached_update = _records(repo, checksum)
+    origin = Origin.parse(text, name=f"{checksum}.{serial}.origin")
     return Deployment(
         checksum=checksum,
         serial=serial,
         stateroot=deployment.get_osname(),
         index=deployment.get_index(),
-        origin=Origin.parse(text, name=f"{checksum}.{serial}.origin"),
+        origin=origin,
         booted=is_booted,
         staged=deployment.is_staged(),
         finalization_locked=deployment.is_staged() and is_locked(deployment),
@@ -126,7 +128,16 @@ def _deployment(
         unlocked=_UNLOCKED[int(deployment.get_unlocked())],
         image=image,
         cached_update=cached_update,
+        accepted_by=_accepted_by(repo, checksum, origin),
     )
+
+
+def _accepted_by(repo: OSTree.Repo, checksum: str, origin: Origin) -> str | None:
+    """Return what accepted the image that is followed, if that is what the commit is of."""
+    accepted = read_acceptance(repo, checksum)
+    if accepted is None or origin.image is None:
+        return None
+    return accepted.words if accepted.image == str(origin.image.image.for_pull()) else None
 
 
 def _origin_text(key_file: GLib.KeyFile | None) -> str:

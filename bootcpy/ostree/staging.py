@@ -11,6 +11,7 @@ from bootcpy.model.option_sources import KEY_PREFIX, OwnedKargs
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.booted import open_sysroot
 from bootcpy.ostree.deployments import STAGED_LOCK
+from bootcpy.ostree.detached import write_detached
 from bootcpy.ostree.image_metadata import CACHED_CONFIG, CACHED_DIGEST, CACHED_MANIFEST
 from bootcpy.ostree.repo import explained
 from bootcpy.ostree.soft_reboot import forget as forget_soft_reboot
@@ -195,24 +196,12 @@ def record_cached_update(repo: OSTree.Repo, commit: str, update: ImageRecord) ->
     Raises:
         BootcpyError: libostree fails.
     """
-    _, detached = repo.read_commit_detached_metadata(commit, None)
-    metadata = _variants(detached)
-    metadata[CACHED_DIGEST] = GLib.Variant("s", update.manifest_digest)
-    metadata[CACHED_MANIFEST] = GLib.Variant("s", update.manifest_text)
-    metadata[CACHED_CONFIG] = GLib.Variant("s", update.config_text or "null")
-    with explained(f"cannot note the update on commit {commit}"):
-        repo.write_commit_detached_metadata(commit, GLib.Variant("a{sv}", metadata), None)
-
-
-def _variants(metadata: GLib.Variant | None) -> dict[str, GLib.Variant]:
-    """Return an `a{sv}` with its values unopened; other programs' keys stay what they are."""
-    if metadata is None:
-        return {}
-    entries = (metadata.get_child_value(i) for i in range(metadata.n_children()))
-    return {
-        entry.get_child_value(0).get_string(): entry.get_child_value(1).get_variant()
-        for entry in entries
+    values = {
+        CACHED_DIGEST: update.manifest_digest,
+        CACHED_MANIFEST: update.manifest_text,
+        CACHED_CONFIG: update.config_text or "null",
     }
+    write_detached(repo, commit, values)
 
 
 def drop_refspec(repo: OSTree.Repo, refspec: str) -> None:

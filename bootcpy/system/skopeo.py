@@ -23,9 +23,14 @@ from bootcpy.model.image import ContainerPolicy, ImageReference, Insecure, Signa
 from bootcpy.model.oci import Descriptor, ImageConfig, Manifest
 from bootcpy.model.oci_fields import MOST_CONFIG_CHARACTERS
 from bootcpy.model.patience import explain_stall
-from bootcpy.model.policy import describe_requirement, refuses_nothing
 from bootcpy.model.registry import explain_open_failure
 from bootcpy.paths import ROOT_AUTH_FILES
+from bootcpy.system.policy import (
+    POLICY_VARIABLE,
+    describe_requirements,
+    find_policy_file,
+    require_policy,
+)
 from bootcpy.system.run import end, spawn, tail
 from bootcpy.system.stalls import Watch, read_stall_timeout
 
@@ -40,7 +45,6 @@ _ENFORCES_POLICY: Final = (0, 2, 6)
 _HAS_LAYER_INFO: Final = (0, 2, 5)
 _HAS_PIPED_LAYER_INFO: Final = (0, 2, 7)
 _SUPPORTED: Final = ((0, 2, 3), (0, 3, 0))  # from the first up to, not including, the second
-_POLICY_VARIABLE: Final = "CONTAINERS_POLICY_JSON"
 # Transports whose blobs are not the ones the manifest names.
 _OWN_LAYER_INFO: Final = {Transport.CONTAINERS_STORAGE, Transport.DOCKER_DAEMON}
 
@@ -194,6 +198,7 @@ class OpenedImage:
         manifest_digest: digest of the original manifest bytes, `sha256:...`.
         manifest, manifest_text: the manifest in OCI form.
         config, config_text: the full image configuration.
+        obeys_policy: whether skopeo asked policy.json before it opened the image.
         blobs: the layers as this source delivers them, bottom first; for
             containers-storage they differ from the manifest's (uncompressed).
     """
@@ -208,6 +213,7 @@ class OpenedImage:
         """
         self.reference = reference
         self.stall_timeout_s = proxy.stall_timeout_s
+        self.obeys_policy = proxy.version >= _ENFORCES_POLICY
         self._proxy = proxy
         self._id = proxy.request("OpenImage", _proxy_name(reference)).value
         digest, manifest = proxy.fetch("GetManifest", self._id)
@@ -290,49 +296,6 @@ def find_auth_file() -> Path | None:
     return next((path for path in candidates if path.exists()), None)
 
 
-def find_policy_file() -> Path | None:
-    """Return the policy.json that governs us, in bootc's order of search."""
-    if named := os.environ.get(_POLICY_VARIABLE):
-        return Path(named)
-    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    places = (Path(config), Path("/etc"), Path("/usr/share"))
-    candidates = (place / "containers/policy.json" for place in places)
-    return next((path for path in candidates if path.exists()), None)
-
-
-def require_policy(reference: ImageReference) -> None:
-    """Refuse when policy.json demands nothing though a signature was asked for.
-
-    Raises:
-        ImageUnavailableError: there is no policy, or its default accepts anything.
-    """
-    path = find_policy_file()
-    if path is None or not path.exists():
-        raise ImageUnavailableError(
-            f"no policy.json says which signature {reference} must carry",
-            hint="write /etc/containers/policy.json, see containers-policy.json(5)",
-        )
-    try:
-        accepts_anything = refuses_nothing(path.read_text())
-    except ValueError as e:
-        raise ImageUnavailableError(
-            f"{path} is not valid JSON: {e}", hint="write it as containers-policy.json(5) says"
-        ) from e
-    if accepts_anything:
-        raise ImageUnavailableError(
-            f"{path} specifies a default of `insecureAcceptAnything`; refusing usage",
-            hint="make its default `reject` and name the images you trust",
-        )
-
-
-def _requirement(policy_file: Path | None, reference: ImageReference) -> str | None:
-    try:
-        text = None if policy_file is None else policy_file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-    return None if text is None else describe_requirement(text, reference)
-
-
 @contextmanager
 def opened(
     reference: ImageReference, *, signature: Signature = Insecure()
@@ -354,7 +317,7 @@ def opened(
     if enforce:
         require_policy(reference)
     options = ["--authfile", str(auth_file)] if auth_file else ["--no-creds"]
-    if named := os.environ.get(_POLICY_VARIABLE):  # skopeo itself does not look there
+    if named := os.environ.get(POLICY_VARIABLE):  # skopeo itself does not look there
         options += ["--policy", named]
     proxy = Proxy(options)
     try:
@@ -372,13 +335,12 @@ def opened(
             message, hint = explain_stall(reference, stall_timeout_s or 0)
             raise StalledError(message, hint=hint) from e
         except ProxyRequestError as e:
-            policy_file = find_policy_file()
             message, hint = explain_open_failure(
                 str(e),
                 reference,
                 auth_file=auth_file,
-                policy_file=policy_file,
-                requirement=_requirement(policy_file, reference),
+                policy_file=find_policy_file(),
+                requirement=describe_requirements(reference),
             )
             raise ImageUnavailableError(message, hint=hint) from e
         yield image

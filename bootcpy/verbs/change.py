@@ -37,6 +37,7 @@ from bootcpy.ostree.commit_tree import CommitTree
 from bootcpy.system import notice, systemd
 from bootcpy.system.skopeo import OpenedImage, opened
 from bootcpy.verbs import soft_reboot
+from bootcpy.verbs.acceptance import note_accepted, require_accepted
 from bootcpy.verbs.boot_check import forget_overtaken, note_staged
 from bootcpy.verbs.rights import require_rights
 
@@ -156,7 +157,7 @@ def pull(system: System, source: OpenedImage, image: SignedImageReference) -> st
         if warning:
             system.progress.note(warning)
 
-    return importer.pull(
+    commit = importer.pull(
         REPO,
         source,
         record_as=image.image,
@@ -164,6 +165,8 @@ def pull(system: System, source: OpenedImage, image: SignedImageReference) -> st
         signature=image.signature,
         before_fetch=foresee_boot,
     )
+    note_accepted(system.sysroot.repo(), commit, source)
+    return commit
 
 
 def boot_space(system: System) -> BootSpace:
@@ -197,6 +200,7 @@ def carry_out(system: System, decision: Decision) -> Outcome:
 
     Raises:
         DeploymentError: a soft reboot was required and is not possible.
+        ImageUnavailableError: what is to be released met less than policy.json demands now.
         BootcpyError: libostree fails.
     """
     soft_reboot.require_target(decision, system.state.staged)
@@ -204,6 +208,8 @@ def carry_out(system: System, decision: Decision) -> Outcome:
         case Keep():
             forget_overtaken(system.state)
         case SetLock(locked):
+            if not locked:
+                _require_staged_accepted(system)
             staging.set_lock(locked=locked)
             note_staged()
             if locked or system.state.staged is None:
@@ -222,6 +228,12 @@ def carry_out(system: System, decision: Decision) -> Outcome:
         case Stage():
             raise AssertionError("staging needs an image")
     return finish(decision, decision.messages)
+
+
+def _require_staged_accepted(system: System) -> None:
+    staged = system.state.staged
+    if staged is not None and staged.image is not None and staged.origin.image is not None:
+        require_accepted(system.sysroot.repo(), staged.checksum, staged.origin.image.image)
 
 
 def finish(decision: Decision, lines: tuple[str, ...]) -> Outcome:

@@ -1,5 +1,8 @@
 """`bootc status`: what is booted, staged and kept, as the host document."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from bootcpy.model.boot_state import BootState
 from bootcpy.model.host import Host
 from bootcpy.model.slots import booted_only as without_staged_and_rollback
@@ -8,7 +11,20 @@ from bootcpy.model.staged_record import Arrival
 from bootcpy.system import environment, staged_record
 
 
-def status(*, booted_only: bool = False) -> Host:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The host document, and what it has no place for.
+
+    Attributes:
+        host: the document.
+        accepted: which requirements of a policy the images met, by the deployments' commits.
+    """
+
+    host: Host
+    accepted: Mapping[str, str] = field(default_factory=dict)
+
+
+def status(*, booted_only: bool = False) -> Status:
     """Return the host document of the running system.
 
     In a container, and on a host that libostree did not boot, it has no entries.
@@ -17,11 +33,17 @@ def status(*, booted_only: bool = False) -> Host:
         DeploymentError: the deployments cannot be read.
     """
     if not environment.is_ostree_host():
-        return host_from_state(BootState())
+        return Status(host=host_from_state(BootState()))
     from bootcpy.ostree import deployments  # noqa: PLC0415 - only a booted host needs libostree
 
-    host = host_from_state(deployments.read_boot_state())
-    return without_staged_and_rollback(host) if booted_only else host
+    state = deployments.read_boot_state()
+    host = host_from_state(state)
+    return Status(
+        host=without_staged_and_rollback(host) if booted_only else host,
+        accepted={
+            each.checksum: each.accepted_by for each in state.deployments if each.accepted_by
+        },
+    )
 
 
 def read_warning() -> Arrival | None:

@@ -23,11 +23,13 @@ from bootcpy.ostree.importer import image_ref
 from bootcpy.ostree.repo import resolve
 from bootcpy.system import notice
 from bootcpy.system.skopeo import OpenedImage
+from bootcpy.verbs.acceptance import is_accepted, note_accepted, require_accepted
 from bootcpy.verbs.change import (
     Outcome,
     System,
     carry_out,
     changing,
+    digest_of,
     note_update,
     pull,
     record_of,
@@ -53,7 +55,7 @@ def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:
             return _from_downloaded(system, options)
         image = tracked_image(system.state, options.tag)
         pinned = image.image.digest
-        if pinned is not None and not is_update(system.state, pinned):
+        if pinned is not None and _is_known(system, image, pinned):
             return _unchanged(system, image, pinned, options)
         if options.check:
             return with_image(image, progress, lambda source: _check(system, image, source))
@@ -79,8 +81,19 @@ def _from_downloaded(system: System, options: UpgradeOptions) -> Outcome:
     digest = None if record is None else record.manifest_digest
     decision = decide_from_downloaded(system.state, image, options, stored_digest=digest)
     if isinstance(decision.action, Stage) and commit and record:
+        require_accepted(system.sysroot.repo(), commit, decision.action.image.image)
         return stage_commit(system, decision, decision.action, commit, record)
     return carry_out(system, decision)
+
+
+def _is_known(system: System, image: SignedImageReference, digest: str) -> bool:
+    """Tell whether nobody has to be asked for `digest`: it is booted or staged, and accepted."""
+    if is_update(system.state, digest):
+        return False
+    staged = system.state.staged
+    if staged is None or digest_of(staged) != digest or not staged.finalization_locked:
+        return True
+    return is_accepted(system.sysroot.repo(), staged.checksum, image.image)
 
 
 def _unchanged(
@@ -122,6 +135,10 @@ def _fetch(
     decision = decide_upgrade(system.state, image, source.manifest_digest, options)
     note_update(system, image, record)
     if not isinstance(decision.action, Stage):
+        staged = system.state.staged
+        newest = staged is not None and digest_of(staged) == record.manifest_digest
+        if staged is not None and newest and staged.origin.image == image:
+            note_accepted(system.sysroot.repo(), staged.checksum, source)
         return decision, "", record
     return decision, pull(system, source, image), record
 

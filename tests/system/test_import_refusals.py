@@ -267,7 +267,10 @@ def test_a_policy_that_names_the_source_is_obeyed(
     repo_path: Path, oci: OciDirectory, policy: Path
 ) -> None:
     _write(policy, "reject", oci="insecureAcceptAnything")
-    assert pull(repo_path, oci.add_image([GOOD]), signature=ContainerPolicy())
+    image = oci.add_image([GOOD])
+    parts = (str(policy), str(image), "insecureAcceptAnything for oci")
+    _refused(repo_path, image, ImageUnavailableError, *parts, signature=ContainerPolicy())
+    assert pull(repo_path, image)
 
 
 def test_a_policy_named_in_the_environment_is_the_one_that_counts(

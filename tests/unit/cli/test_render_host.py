@@ -235,3 +235,16 @@ def test_render_host(deployments: tuple[Deployment, ...], text: str) -> None:
 @pytest.mark.parametrize(("deployments", "text"), _VERBOSE.values(), ids=_VERBOSE.keys())
 def test_render_host_verbose(deployments: tuple[Deployment, ...], text: str) -> None:
     assert render_host(host_from_state(state(*deployments)), verbose=True) == text
+
+
+def test_render_host_verbose_says_what_accepted_an_image() -> None:
+    host = host_from_state(state(_BOOTED, _ROLLBACK))
+    words = "signedBy (/etc/pki/os.gpg\x1b) for docker quay.io in /etc/containers/policy.json"
+    text = render_host(host, verbose=True, accepted={"bb": words})
+    assert text.count("Accepted") == 1
+    assert (
+        "        Commit: bb\n"
+        "      Accepted: signedBy (/etc/pki/os.gpg\\x1b) for docker quay.io in "
+        "/etc/containers/policy.json\n"
+    ) in text
+    assert "Accepted" not in render_host(host, verbose=False, accepted={"bb": words})

@@ -1,0 +1,45 @@
+"""Images that are here already, and the policy of today."""
+
+from bootcpy.errors import ImageUnavailableError
+from bootcpy.model.image import ImageReference
+from bootcpy.ostree.acceptance import read_acceptance, record_acceptance
+from bootcpy.ostree.bindings import OSTree
+from bootcpy.system import policy
+from bootcpy.system.skopeo import OpenedImage
+
+
+def note_accepted(repo: OSTree.Repo, commit: str, source: OpenedImage) -> None:
+    """Note on the commit of an image that is open what policy accepted it just now.
+
+    Raises:
+        BootcpyError: there is no policy, or the note cannot be written.
+    """
+    obeyed = source.obeys_policy
+    record_acceptance(repo, commit, policy.read_acceptance(source.reference) if obeyed else None)
+
+
+def require_accepted(repo: OSTree.Repo, commit: str, image: ImageReference) -> None:
+    """Refuse to deploy what is here already where today's policy demands more than it met.
+
+    Raises:
+        ImageUnavailableError: it does, or there is no policy.
+    """
+    today = policy.read_acceptance(image)
+    met = read_acceptance(repo, commit)
+    if not today.demands or (met is not None and met.is_enough(today.image, today.demands)):
+        return
+    known = met is not None and met.image == today.image
+    then = f"accepted by {met.words}" if met is not None and known else "not judged by a policy"
+    raise ImageUnavailableError(
+        f"{image} was {then} when it was downloaded; demanded now is {today.words}",
+        hint="`bootc upgrade` asks for it again, by the policy of now",
+    )
+
+
+def is_accepted(repo: OSTree.Repo, commit: str, image: ImageReference) -> bool:
+    """Tell whether `require_accepted` lets the image pass."""
+    try:
+        require_accepted(repo, commit, image)
+    except ImageUnavailableError:
+        return False
+    return True
