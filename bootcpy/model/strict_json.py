@@ -44,7 +44,7 @@ def parse_strict_json(text: str, *, most_characters: int) -> Any:  # noqa: ANN40
             parse_float=_number,
         )
         _require_shallow(value)
-        if "\\u" in text:
+        if "\\u" in text or not text.isascii():
             _require_unicode(value)
     except RecursionError:
         raise StrictJsonError(f"it is nested deeper than {DEEPEST} levels") from None

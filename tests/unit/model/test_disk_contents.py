@@ -80,7 +80,9 @@ def test_parse_signatures(text: str, signatures: list[Signature]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x", "[]", '{"signatures": 5}', '{"signatures": ["a"]}', "[" * 200_000]
+    "text",
+    ["x", "[]", '{"signatures": 5}', '{"signatures": ["a"]}', "[" * 200_000],
+    ids=lambda text: text[:30],
 )
 def test_parse_signatures_refuses(text: str) -> None:
     with pytest.raises(TargetError, match="wipefs"):

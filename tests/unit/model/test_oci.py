@@ -191,6 +191,7 @@ def test_image_config_parse_names_the_field(raw: dict[str, Any], problem: str) -
         ('{"a": "\\ud800"}', "it has half a surrogate pair in a string"),
         ('{"layers": [], "layers": []}', "the key 'layers' stands twice"),
     ],
+    ids=lambda text: text[:30],
 )
 def test_parse_refuses_json_that_others_read_otherwise(
     parse: Callable[[str], object], text: str, problem: str

@@ -80,6 +80,7 @@ def test_parse_table_of_a_disk_without_one() -> None:
         '{"partitiontable": {"label": "dos", "partitions": [{"start": null, "size": 1}]}}',
         "[" * 200_000,
     ],
+    ids=lambda text: text[:30],
 )
 def test_parse_table_refuses_what_sfdisk_never_says(text: str) -> None:
     with pytest.raises(TargetError, match="sfdisk"):

@@ -158,6 +158,7 @@ _ODD = dataclasses.asdict(_RECORD)
         json.dumps({**_ODD, "reason": 5}),
         json.dumps({**_ODD, "staged_at": None}),
     ],
+    ids=lambda text: text[:30],
 )
 def test_parse_refuses_what_is_no_record(text: str) -> None:
     with pytest.raises(ConfigurationError, match="malformed"):
