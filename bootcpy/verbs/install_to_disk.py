@@ -8,6 +8,7 @@ loop device behind.
 
 import errno
 import os
+import re
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -142,12 +143,11 @@ def _source_date_epoch() -> int | None:
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if not text:
         return None
-    try:
-        return int(text)
-    except ValueError as e:
+    if not re.fullmatch(r"[0-9]{1,12}", text):
         raise BootcpyError(
             f"SOURCE_DATE_EPOCH is {text!r}, not a number of seconds", hint="unset it"
-        ) from e
+        )
+    return int(text)
 
 
 def _source_image(
