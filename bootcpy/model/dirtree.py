@@ -50,7 +50,10 @@ def parse_dirtree(octets: bytes) -> Listing:
             name, (contents, meta) = _entry(member, checksums=2)
             listing.dirs[name] = TreeRef(contents, meta)
     except (ValueError, IndexError) as e:
-        raise BootcpyError("a directory object of the repository is damaged") from e
+        raise BootcpyError(
+            "a directory object of the repository is damaged",
+            hint="see what `ostree fsck` says; the disk may be failing (`dmesg`)",
+        ) from e
     return listing
 
 

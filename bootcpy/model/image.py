@@ -14,6 +14,7 @@ from bootcpy.errors import ReferenceFormatError
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NOT_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_REF_HINT = "delete the ref, which no importer of images has written"
 _TRANSPORT_HINT = "write it as TRANSPORT:NAME, for example docker://quay.io/example/os:latest"
 
 
@@ -244,7 +245,9 @@ def escape_ref(text: str) -> str:
         ReferenceFormatError: the text is empty or holds a NUL.
     """
     if not text or "\0" in text:
-        raise ReferenceFormatError(f"cannot name a ref after {text!r}")
+        raise ReferenceFormatError(
+            f"cannot name a ref after {text!r}", hint="give the image a name without NUL"
+        )
     out: list[str] = []
     after_alphanumeric = False
     for index, char in enumerate(text):
@@ -281,7 +284,9 @@ def unescape_ref(text: str) -> str:
         try:
             out.append(chr(int(code, 16)))
         except (ValueError, OverflowError):
-            raise ReferenceFormatError(f"malformed escape in ref name {text!r}") from None
+            raise ReferenceFormatError(
+                f"malformed escape in ref name {text!r}", hint=_REF_HINT
+            ) from None
         if not closed:
-            raise ReferenceFormatError(f"unfinished escape in ref name {text!r}")
+            raise ReferenceFormatError(f"unfinished escape in ref name {text!r}", hint=_REF_HINT)
     return "".join(out)

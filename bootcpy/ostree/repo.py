@@ -12,6 +12,7 @@ from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.system.durable import sync_filesystem
 
 BLOB_REFS = "ostree/container/blob"
+_LIBOSTREE_HINT = "see what `ostree fsck` and the kernel's messages (`dmesg`) say"
 IMAGE_REFS = "ostree/container/image"
 BASEIMAGE_REFS = "ostree/container/baseimage"
 
@@ -42,7 +43,7 @@ def explained(what: str) -> Generator[None]:
         message = f"{what}: {e.message}"
         if "No space left" in e.message or "min-free-space" in e.message:
             raise NoSpaceError(message, hint="free some space, or use a larger disk") from e
-        raise BootcpyError(message) from e
+        raise BootcpyError(message, hint=_LIBOSTREE_HINT) from e
 
 
 @contextmanager

@@ -127,7 +127,10 @@ def _stage_locked(
     options.locked = True  # type: ignore[attr-defined]  # newer than the stubs: libostree 2023.8
     address = hash(options)
     if f"(void at {address:#x})" not in repr(options):  # so it is in every PyGObject so far
-        raise BootcpyError("these Python bindings of libostree cannot hold back what is staged")
+        raise BootcpyError(
+            "these Python bindings of libostree cannot hold back what is staged",
+            hint="leave out --download-only, or install another version of PyGObject",
+        )
     texts = [param.encode() for param in kargs]
     arguments = (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
     structure = _DeployOptions.from_address(address)
@@ -145,7 +148,7 @@ def set_lock(*, locked: bool) -> None:
     sysroot = open_sysroot()
     staged = sysroot.get_staged_deployment()
     if staged is None:
-        raise DeploymentError("No staged deployment found")
+        raise DeploymentError("No staged deployment found", hint="run `bootc upgrade` first")
     _require_locks(sysroot)
     if locked:
         forget_soft_reboot(sysroot)

@@ -63,7 +63,8 @@ def install(target: BiosBoot, *, image_root: Path, root_uuid: str) -> None:
     if len(core) > target.size_bytes:
         raise TargetError(
             f"GRUB's core image has {len(core)} bytes and the BIOS boot partition of "
-            f"{target.disk} only {target.size_bytes}"
+            f"{target.disk} only {target.size_bytes}",
+            hint="let the install configuration make that partition larger",
         )
     boot_code = patched_boot_code(files[BOOT_IMAGE.name], core_sector=start_sector)
     log.debug("BIOS boot: core image of %d bytes at sector %d", len(core), start_sector)

@@ -111,7 +111,7 @@ def _status(path: Path, *, kind: str, hint: str) -> os.stat_result:
     except FileNotFoundError as e:
         raise TargetError(f"there is no {kind} {path}", hint=hint) from e
     except OSError as e:
-        raise TargetError(f"cannot look at {path}: {e.strerror}") from e
+        raise TargetError(f"cannot look at {path}: {e.strerror}", hint=hint) from e
 
 
 def _with_contents(state: TargetState) -> TargetState:
@@ -163,7 +163,10 @@ def locked(disk: Path) -> Generator[None]:
     try:
         fd = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
     except OSError as e:
-        raise TargetError(f"cannot open {disk} for writing: {e.strerror}") from e
+        raise TargetError(
+            f"cannot open {disk} for writing: {e.strerror}",
+            hint="see who uses it (`lsof`), and that it is not read-only; or choose another disk",
+        ) from e
     try:
         _lock(fd, disk)
         yield

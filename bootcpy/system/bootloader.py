@@ -128,7 +128,10 @@ def _efi_variables() -> Generator[bool]:
 def _register(target: TargetTree, *, image_root: Path, machine: str) -> None:
     """Put the disk's shim first in the firmware's boot order, replacing its earlier entry."""
     if target.esp_number is None:
-        raise BootcpyError(f"{target.esp} is not a partition of {target.disk}")
+        raise BootcpyError(
+            f"{target.esp} is not a partition of {target.disk}",
+            hint="mount the EFI system partition of the disk that is installed to",
+        )
     vendor = esp.vendor_of(image_root, machine)
     for number in entries_of_partition(run("efibootmgr", "--verbose"), target.esp_uuid):
         run("efibootmgr", "--quiet", f"--bootnum={number}", "--delete-bootnum")

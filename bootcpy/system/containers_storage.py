@@ -74,7 +74,10 @@ def find_layer_trees(
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as e:
-        raise ImageUnavailableError(f"the records of {storage} are corrupt: {e!r}") from e
+        raise ImageUnavailableError(
+            f"the records of {storage} are corrupt: {e!r}",
+            hint="see what `podman system check` says, or pull the image again",
+        ) from e
     chain: list[Mapping[str, Any]] = []
     layer_id = image.get("layer") if image else None
     while layer_id:

@@ -60,7 +60,10 @@ def _write_table(disk: Path, layout: DiskLayout) -> None:
 
 
 def _cannot_write(disk: Path, cause: Exception) -> TargetError:
-    return TargetError(f"cannot write a partition table to {disk}: {cause}")
+    return TargetError(
+        f"cannot write a partition table to {disk}: {cause}",
+        hint="the disk may be failing or in use: see the kernel's messages (`dmesg`)",
+    )
 
 
 def rename(disk: Path, number: int, name: str) -> None:

@@ -54,7 +54,10 @@ def attached(
     try:
         backing_fd = os.open(backing, os.O_RDWR | os.O_CLOEXEC)
     except OSError as e:
-        raise TargetError(f"cannot open {backing} for writing: {e.strerror}") from e
+        raise TargetError(
+            f"cannot open {backing} for writing: {e.strerror}",
+            hint="see who uses it (`lsof`), and that it is not read-only; or choose another disk",
+        ) from e
     config = _LOOP_CONFIG.pack(
         backing_fd,
         sector_bytes,

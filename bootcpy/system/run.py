@@ -87,7 +87,10 @@ def run(
             f"the program {program} is not installed", hint=f"install {program} and try again"
         ) from e
     except sh.TimeoutException as e:
-        raise BootcpyError(f"{program} did not finish within {timeout_s:g} seconds") from e
+        raise BootcpyError(
+            f"{program} did not finish within {timeout_s:g} seconds",
+            hint="the machine may be short of memory, or a disk failing: see `dmesg`",
+        ) from e
     except sh.ErrorReturnCode as e:
         stderr = e.stderr.decode(errors="replace")
         raise ToolFailedError(
@@ -173,7 +176,9 @@ def spawn(
             f"the program {program} is not installed", hint=f"install {program} and try again"
         ) from e
     except OSError as e:  # such as a file that is no program
-        raise BootcpyError(f"{os.fspath(argv[0])} cannot be run: {e.strerror}") from e
+        raise BootcpyError(
+            f"{os.fspath(argv[0])} cannot be run: {e.strerror}", hint="install it again"
+        ) from e
 
 
 def end(child: Spawned, *, patience_s: float) -> None:

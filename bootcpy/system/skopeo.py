@@ -99,7 +99,10 @@ class Proxy:
             self.version = _parse_version(self.request("Initialize").value)
         except ProxyRequestError as e:
             self.close()
-            raise BootcpyError(f"skopeo's image proxy does not start: {e}") from e
+            raise BootcpyError(
+                f"skopeo's image proxy does not start: {e}",
+                hint="see what `skopeo experimental-image-proxy --help` says",
+            ) from e
         low, high = _SUPPORTED
         if not low <= self.version < high:
             self.close()

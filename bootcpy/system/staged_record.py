@@ -12,6 +12,7 @@ from bootcpy.system import durable
 log = logging.getLogger(__name__)
 
 _RECORD = paths.SYSROOT / paths.BOOTC_STATE / "staged.json"
+_HINT = "see that the file system of /sysroot is not full or damaged (`dmesg`)"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # A copy that our tmpfiles.d makes at boot: `ostree admin boot-complete` removes the original.
 _FAILURE = paths.RUN / "finalize-failure"
@@ -38,7 +39,9 @@ def write_record(record: StagedRecord) -> None:
         _RECORD.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         durable.write_text(_RECORD, record.to_text())
     except OSError as e:
-        raise BootcpyError(f"cannot note in {_RECORD} what is staged: {e.strerror}") from e
+        raise BootcpyError(
+            f"cannot note in {_RECORD} what is staged: {e.strerror}", hint=_HINT
+        ) from e
 
 
 def remove_record() -> None:
@@ -50,7 +53,7 @@ def remove_record() -> None:
     try:
         _RECORD.unlink(missing_ok=True)
     except OSError as e:
-        raise BootcpyError(f"cannot remove {_RECORD}: {e.strerror}") from e
+        raise BootcpyError(f"cannot remove {_RECORD}: {e.strerror}", hint=_HINT) from e
 
 
 def read_failure() -> str | None:

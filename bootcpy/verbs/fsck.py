@@ -58,7 +58,7 @@ def require_no_problem(findings: tuple[Finding, ...]) -> None:
         DeploymentError: a check found a problem.
     """
     if any(finding.problem for finding in findings):
-        raise DeploymentError("Encountered errors")
+        raise DeploymentError("Encountered errors", hint="correct what is named above")
 
 
 def _finding(name: str, problems: Iterator[str]) -> Finding:

@@ -1,11 +1,15 @@
 """What the documents for contributors say about the tree is true."""
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from bootcpy import errors
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("CONTRIBUTING.md", "README.md", "docs/tutorial.md", "docs/on-disk-layout.md")
@@ -48,3 +52,22 @@ def test_every_session_is_in_the_table() -> None:
 
 def test_the_guidance_for_agents_stays_short() -> None:
     assert len((ROOT / "AGENTS.md").read_text(encoding="utf-8").splitlines()) <= 40
+
+
+def _without_hint() -> Iterator[str]:
+    """Yield where one of our errors is made that says what is wrong, but not what to do."""
+    kinds = {
+        name: kind
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.BootcpyError)
+    }
+    for path in sorted((ROOT / "bootcpy").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                kind = kinds.get(node.func.id)
+                if kind and not kind.usual_hint and "hint" not in [k.arg for k in node.keywords]:
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def test_every_error_says_what_to_do() -> None:
+    assert list(_without_hint()) == []

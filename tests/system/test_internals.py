@@ -170,7 +170,7 @@ def test_fsck_names_what_is_wrong(host: BootedHost) -> None:
     ]
     assert "usr/etc/resolv.conf is a zero-sized file" in problems[0]
     assert problems[2].endswith(f"/{kernel.name} is missing")
-    assert problems[3:] == ["error: Encountered errors"]
+    assert problems[3:] == ["error: Encountered errors", "hint: correct what is named above"]
 
 
 def test_fsck_names_the_entry_of_a_deployment_that_is_gone(host: BootedHost) -> None:
@@ -184,7 +184,7 @@ def test_fsck_names_the_entry_of_a_deployment_that_is_gone(host: BootedHost) -> 
     shutil.rmtree(directory)
     finished = host.bootc("internals", "fsck")
     assert finished.returncode == 1
-    deployments, entries, end = finished.stderr.splitlines()
+    deployments, entries, end, _ = finished.stderr.splitlines()
     assert deployments.startswith("fsck error: deployments: the deployments of this system cannot")
     assert entries.startswith("fsck error: boot-entries: /boot/loader/entries/ostree-2.conf: ")
     assert entries.endswith(" is missing")
