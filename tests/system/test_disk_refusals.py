@@ -324,3 +324,13 @@ def test_malformed_configuration(image: str, disk_file: Path) -> None:
     finally:
         drop_in.unlink()
     require_refused(done, f"{drop_in}: unknown key 'install.root-fs'", "known are")
+
+
+def test_names_on_a_disk_stay_on_their_line(image: str, disk: Path) -> None:
+    table = 'label: gpt\nsize=1MiB, name="\x1b[2J\u202e\x9b1A"\nsize=1MiB, name="b\'"\n'
+    subprocess.run(["sfdisk", "--quiet", disk], input=table, text=True, check=True)
+    done = install(*words_for(image, disk))
+    named = r"\x1b[2J\u202e\x9b1A 1 MiB; b' 1 MiB"
+    what = f"a gpt partition table with 2 partitions: {named}"
+    require_refused(done, f"{disk} is not empty: it has {what}", "--wipe")
+    assert done.stderr.replace("\n", "").isprintable()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 
 from bootcpy.model.host_schema import schema
 from tests.system.booted_host import BootedHost
@@ -166,3 +167,33 @@ def test_status_does_not_load(host: BootedHost, module: str) -> None:
         check=False,
     )
     assert finished.returncode == 0
+
+
+def test_labels_that_mean_ill_stay_on_their_lines(host: BootedHost) -> None:
+    version = "1\n\n● Booted image: good\r\x1b[2J\x7f\x9b1A\u202e\u2028\ufeff"
+    metadata = _metadata("2")
+    config = json.loads(metadata["ostree.container.image-config"])
+    config["config"]["Labels"]["version"] = version
+    config["architecture"] = "amd64)\n Version: 9\x9b"
+    metadata["ostree.container.image-config"] = json.dumps(config, ensure_ascii=False)
+    metadata["ostree.manifest-digest"] = "sha256:2\nforged: yes"
+    host.deploy(host.commit(metadata=metadata), _ORIGIN)
+    host.boot()
+    texts = {
+        form: host.bootc("status", "--format", form).stdout
+        for form in ("humanreadable", "yaml", "json")
+    }
+    for text in texts.values():
+        assert text.replace("\n", "").isprintable()
+    assert texts["humanreadable"].splitlines()[:3] == [
+        "● Booted image: quay.io/example/os:1",
+        r"        Digest: sha256:2\nforged: yes (amd64)\n Version: 9\x9b)",
+        (
+            r"       Version: 1\n\n● Booted image: good\r\x1b[2J\x7f\x9b1A\u202e\u2028\ufeff "
+            "(2026-10-14T19:22:15Z)"
+        ),
+    ]
+    for document in (json.loads(texts["json"]), yaml.safe_load(texts["yaml"])):
+        image = document["status"]["booted"]["image"]
+        assert image["version"] == version
+        assert image["imageDigest"] == "sha256:2\nforged: yes"
