@@ -7,11 +7,12 @@ from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """What a script may branch on; the same as bootc's, plus the two a signal leaves."""
+    """What a script may branch on; the same as bootc's, plus those a signal leaves."""
 
     OK = 0
     FAILED = 1
     USAGE = 2
+    HANGUP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bootcpy.cli.app import function_of
 from bootcpy.cli.commands import COMMANDS, Command, is_shown
 from bootcpy.cli.parameters import Parameter, parameters, summary
+from bootcpy.cli.tree import function_of
 from bootcpy.model.host_schema import schema_text
 
 ROOT = Path(__file__).parent.parent

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from bootcpy.cli.app import function_of
 from bootcpy.cli.commands import COMMANDS, GROUPS, Command, is_shown
 from bootcpy.cli.parameters import parameters, summary
+from bootcpy.cli.tree import function_of
 from bootcpy.model.completion import Choice, Shell, Words, completion_script
 
 _HELP = Choice(names=("--help", "-h"), help="Print help and exit.")

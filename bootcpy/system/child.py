@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from bootcpy.errors import BootcpyError
-from bootcpy.system.parent_death import ENDING_SIGNALS, die_with_parent
+from bootcpy.model.signals import ENDING_SIGNALS
+from bootcpy.system.parent_death import die_with_parent
 
 _Result = TypeVar("_Result")
 
@@ -107,7 +108,8 @@ def _run_and_exit(
         die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:  # it died before we could ask to die with it
             os._exit(1)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and kills us
+        for each in (signal.SIGINT, signal.SIGHUP):  # from a terminal, to us all
+            signal.signal(each, signal.SIG_IGN)  # the parent decides, and kills us
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         for fd in close:

@@ -3,9 +3,6 @@
 import ctypes
 import signal
 
-# What asks this program to end; a child that was forked while they were blocked unblocks them.
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Loaded before any fork: between fork and exec a child may only make the system call.
 _LIBC = ctypes.CDLL(None, use_errno=True)

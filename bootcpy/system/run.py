@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from bootcpy.errors import BootcpyError, ToolFailedError
-from bootcpy.system.parent_death import ENDING_SIGNALS, die_with_parent
+from bootcpy.model.signals import ENDING_SIGNALS
+from bootcpy.system.parent_death import die_with_parent
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import pytest
 
 from bootcpy import paths
 from bootcpy.cli import app
-from bootcpy.cli.app import function_of
 from bootcpy.cli.commands import COMMANDS, Command, is_shown
 from bootcpy.cli.parameters import parameters, summary
+from bootcpy.cli.tree import function_of
 from bootcpy.errors import ConfigurationError, ExitStatus
 from bootcpy.model import progress_schema
 from bootcpy.model.config import merge_install_config

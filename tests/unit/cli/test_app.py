@@ -14,6 +14,7 @@ from bootcpy import __version__
 from bootcpy.cli import app
 from bootcpy.cli.commands import COMMANDS, GROUPS, NAMES, Command, named_by
 from bootcpy.errors import BootcpyError, UsageError
+from bootcpy.model.signals import ENDING_SIGNALS
 
 SAMPLE = (
     Command(words="say", function="sample:say"),
@@ -42,7 +43,7 @@ def fail(
             raise UsageError("--a and --b exclude each other")
         case "pipe":
             raise BrokenPipeError
-        case "SIGTERM" | "SIGINT":
+        case "SIGTERM" | "SIGINT" | "SIGHUP":
             try:
                 os.kill(os.getpid(), signal.Signals[kind])
             finally:
@@ -116,14 +117,14 @@ def test_main_leaves_a_bug_its_traceback() -> None:
         status_of("bootc", "fail", "--kind", "bug")
 
 
-@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(("name", "status"), [("SIGHUP", 129), ("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_unwinds_and_gives_its_status(
     name: str, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(each) for each in ENDING_SIGNALS]
     assert status_of("bootc", "fail", "--kind", name) == status
     assert capsys.readouterr() == ("cleaned up\n", f"bootc: stopped by {name}\n")
-    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(each) for each in ENDING_SIGNALS] == handlers
 
 
 @pytest.mark.parametrize(
@@ -226,8 +227,8 @@ def test_the_table_is_consistent() -> None:
 def test_the_whole_tree_can_be_built_without_libostree_or_root() -> None:
     heavy = ("gi", "sh", "parted", "pyudev", "rich.console", "rich.progress")
     script = (
-        "import sys; from bootcpy.cli import app; from bootcpy.cli.commands import COMMANDS;"
-        f"app.tree(); print([m for m in {heavy!r} if m in sys.modules])"
+        "import sys; from bootcpy.cli import app, tree;"
+        f"tree.tree(); print([m for m in {heavy!r} if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
