@@ -1,3 +1,3 @@
 """bootcpy: install and run bootable container images."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

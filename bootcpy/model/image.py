@@ -238,8 +238,11 @@ class SignedImageReference:
                 return f"ostree-remote-image:{name}:{self.image}"
 
 
-def escape_ref(text: str) -> str:
+def escape_ref(text: str, *, slashes: bool = False) -> str:
     """Turn any non-empty text into part of an ostree ref name, as ostree-ext does.
+
+    With `slashes` these are escaped as well, which ostree-ext never writes and always reads:
+    a name of one piece, which is no directory of another name's and has none in its way.
 
     Raises:
         ReferenceFormatError: the text is empty or holds a NUL.
@@ -253,7 +256,7 @@ def escape_ref(text: str) -> str:
     for index, char in enumerate(text):
         alphanumeric = char.isascii() and char.isalnum()
         inner_slash = char == "/" and after_alphanumeric and index < len(text) - 1
-        if alphanumeric or char == "-" or inner_slash:
+        if alphanumeric or char == "-" or (inner_slash and not slashes):
             out.append(char)
         elif char == "_":
             out.append("__")

@@ -5,7 +5,7 @@ records both documents.
 """
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -201,6 +201,7 @@ def classify_layers(manifest: Manifest, config: ImageConfig) -> LayerPlan:
         Layer(blob=blob, diff_id=diff_id)
         for blob, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
     )
+    _require_one_content_each(layers)
     final = config.labels.get(LABEL_FINAL_DIFFID)
     if final is None:
         return LayerPlan(commit=None, chunks=(), derived=layers)
@@ -211,6 +212,20 @@ def classify_layers(manifest: Manifest, config: ImageConfig) -> LayerPlan:
     if any(layer.blob.digest == layers[index].blob.digest for layer in layers[index + 1 :]):
         raise ImageContentError(f"the image has multiple layers that match {LABEL_FINAL_DIFFID}")
     return LayerPlan(commit=layers[0], chunks=layers[1 : index + 1], derived=layers[index + 1 :])
+
+
+def _require_one_content_each(layers: Sequence[Layer]) -> None:
+    """Refuse an image that says of one blob that it is two tars: it lies about one of them."""
+    diff_ids: dict[str, str] = {}
+    for layer in layers:
+        digest = layer.blob.digest
+        other = diff_ids.setdefault(digest, layer.diff_id)
+        if other != layer.diff_id:
+            raise ImageContentError(
+                f"the image says of layer {digest} that it has diff_id {other}, "
+                f"and also {layer.diff_id}",
+                hint="the image was tampered with; do not use it",
+            )
 
 
 def require_bootable(config: ImageConfig, *, machine: str, name: str) -> None:

@@ -13,7 +13,8 @@ from bootcpy import paths
 from bootcpy.errors import ImageContentError
 from bootcpy.model.bootable import protects_toplevel
 from bootcpy.model.image import OstreeRemote, Signature
-from bootcpy.model.oci import Layer, require_diff_id
+from bootcpy.model.layer_role import LayerRole
+from bootcpy.model.oci import require_diff_id
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.commit_tree import CommitTree
 from bootcpy.ostree.fetch import LayerJob, WantedLayer, fetch_layers
@@ -23,6 +24,7 @@ from bootcpy.ostree.object_layers import (
     store_chunk,
     store_commit_layer,
 )
+from bootcpy.ostree.reachable import require_complete
 from bootcpy.ostree.repo import explained, open_repo
 from bootcpy.system.child import Child
 from bootcpy.system.skopeo import Blob, OpenedImage
@@ -56,8 +58,8 @@ class _ObjectsJob(LayerJob):
         with self.naming_layer():
             return self._child.result()
 
-    def commit(self) -> str:
-        """Return the commit for the layer's ref.
+    def stored(self) -> StoredLayer:
+        """Return what became of the layer.
 
         Raises:
             ImageContentError: the layer is corrupt or not the one the image names.
@@ -65,7 +67,7 @@ class _ObjectsJob(LayerJob):
         stored = self._result()
         self._child.close()
         require_diff_id(stored.diff_id, self.wanted.layer)
-        return stored.commit
+        return stored
 
 
 def import_base(
@@ -73,45 +75,73 @@ def import_base(
     image: OpenedImage,
     wanted: Sequence[WantedLayer],
     *,
-    commit_layer: Layer,
     signature: Signature,
     fsync: bool,
     progress: Callable[[dict[int, int]], None],
 ) -> Iterator[tuple[int, str]]:
     """Fetch and store the layers of an embedded commit; yield each one's index and commit.
 
-    `wanted` are those that are missing. The commit layer is yielded after all others,
-    so that its ref, once written, names a whole commit. `progress` is told the bytes
+    `wanted` are those that are missing. The commit layer is yielded after all others, and
+    after every object was found that the commit names, so that its ref, once written, names
+    a whole commit. A commit that stays without one is removed. `progress` is told the bytes
     read so far of the layers under way, by index.
 
     Raises:
         ImageUnavailableError: the source failed.
         ImageContentError: a layer is corrupt, not the one the image names, or the commit
-            is not signed as `signature` demands.
+            is not signed as `signature` demands, or the layers do not hold all of it.
         NoSpaceError: the file system is full.
     """
     remote = signature.name if isinstance(signature, OstreeRemote) else None
 
     def work(job: _ObjectsJob) -> StoredLayer:
         fd, counter = job.blob.fd, job.counter
-        if job.wanted.layer == commit_layer:
+        if job.wanted.role is LayerRole.COMMIT:
             return store_commit_layer(repo_path, fd, counter, remote=remote, fsync=fsync)
         return store_chunk(repo_path, fd, counter, fsync=fsync)
 
     def start(index: int, layer: WantedLayer, blob: Blob, stack: ExitStack) -> _ObjectsJob:
         return _ObjectsJob(index, layer, blob, work, stack)
 
-    last: tuple[int, str] | None = None
-    for job in fetch_layers(image, wanted, start, at_once=_AT_ONCE, progress=progress):
-        if job.wanted.layer == commit_layer:
-            last = job.index, job.commit()
-        else:
-            yield job.index, job.commit()
-    if last is not None:
-        _, commit = last
-        with explained(f"the commit {commit} cannot be completed"):
-            open_repo(repo_path).mark_commit_partial(commit, False)  # noqa: FBT003
-        yield last
+    repo = open_repo(repo_path)
+    commit: tuple[int, StoredLayer] | None = None
+    try:
+        for job in fetch_layers(image, wanted, start, at_once=_AT_ONCE, progress=progress):
+            if job.wanted.role is LayerRole.COMMIT:
+                commit = job.index, job.stored()
+            else:
+                yield job.index, job.stored().commit
+        if commit is not None:
+            _require_whole(repo, commit[1])
+    except BaseException:  # also when nobody asks for the next layer any more
+        if commit is not None and not commit[1].known:
+            _remove(repo, commit[1].commit)
+        raise
+    if commit is not None:
+        yield commit[0], commit[1].commit
+
+
+def _require_whole(repo: OSTree.Repo, stored: StoredLayer) -> None:
+    """Take the mark from a commit of which everything is there.
+
+    Raises:
+        ImageContentError: it lacks something.
+    """
+    with explained(f"the commit {stored.commit} cannot be completed"):
+        try:
+            require_complete(repo, stored.commit)
+        except ImageContentError:
+            # Versions before 0.2 did not look; it may have a ref, which needs its commit.
+            repo.mark_commit_partial(stored.commit, True)  # noqa: FBT003
+            raise
+        repo.mark_commit_partial(stored.commit, False)  # noqa: FBT003
+
+
+def _remove(repo: OSTree.Repo, commit: str) -> None:
+    """Remove a commit that no ref names, and its mark; its objects go with the next clean-up."""
+    with explained(f"the commit {commit} cannot be removed"):
+        repo.delete_object(OSTree.ObjectType.COMMIT, commit, None)
+        repo.mark_commit_partial(commit, False)  # noqa: FBT003
 
 
 def require_signed(repo: OSTree.Repo, commit: str, signature: Signature) -> None:

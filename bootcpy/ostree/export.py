@@ -2,21 +2,23 @@
 
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bootcpy.errors import ImageUnavailableError, ReferenceFormatError
-from bootcpy.model.image import ImageReference, unescape_ref
+from bootcpy.errors import ImageUnavailableError
+from bootcpy.model.image import ImageReference
+from bootcpy.model.layer_role import LayerRole
 from bootcpy.model.oci import ImageConfig, Manifest, classify_layers
 from bootcpy.model.tree import TreeRef
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST
-from bootcpy.ostree.importer import image_ref
-from bootcpy.ostree.layers import blob_ref, read_traits
+from bootcpy.ostree.image_refs import find_image_commit, image_of, list_image_refs
+from bootcpy.ostree.layers import read_traits
 from bootcpy.ostree.objects import RepoTrees, commit_metadata, commit_tree, read_xattrs
-from bootcpy.ostree.repo import IMAGE_REFS, explained, list_refs, resolve
+from bootcpy.ostree.repo import explained
+from bootcpy.ostree.verified import find_layer
 
 _XATTR = "SCHILY.xattr."  # as GNU tar, bsdtar and podman write them
 
@@ -35,28 +37,21 @@ def list_images(repo: OSTree.Repo) -> tuple[str, ...]:
     Raises:
         BootcpyError: the repository cannot be read.
     """
-    with explained("the repository's images cannot be read"):
-        return tuple(sorted(_names(repo)))
-
-
-def _names(repo: OSTree.Repo) -> Iterator[str]:
-    for ref in list_refs(repo, IMAGE_REFS):
-        try:
-            yield str(ImageReference.parse(unescape_ref(ref.removeprefix(f"{IMAGE_REFS}/"))))
-        except ReferenceFormatError:  # another program's
-            continue
+    images = {image_of(ref) for ref in list_image_refs(repo)}
+    return tuple(sorted(str(image) for image in images if image))
 
 
 def find_stored(repo: OSTree.Repo, reference: ImageReference) -> StoredImage:
     """Return the image as it is kept in the repository.
 
-    The layers that an embedded ostree commit was made of are one here: the whole tree.
+    The layers that an embedded ostree commit was made of are one here: the whole tree. So
+    are those of an image that another program imported, which nobody here has checked.
 
     Raises:
         ImageUnavailableError: it is not there.
     """
     with explained(f"{reference} cannot be read from the repository"):
-        commit = resolve(repo, image_ref(reference))
+        commit = find_image_commit(repo, reference)
         if commit is None:
             raise ImageUnavailableError(
                 f"{reference} is not in the repository", hint="see `bootc image list`"
@@ -64,15 +59,11 @@ def find_stored(repo: OSTree.Repo, reference: ImageReference) -> StoredImage:
         metadata = commit_metadata(repo, commit)
         manifest_text, config_text = (str(metadata[key]) for key in (KEY_MANIFEST, KEY_CONFIG))
         plan = classify_layers(Manifest.parse(manifest_text), ImageConfig.parse(config_text))
-        if plan.commit is not None:
-            return StoredImage(config_text=config_text, layers=(commit,))
-        found = [resolve(repo, blob_ref(layer.blob.digest)) for layer in plan.all]
-    if any(layer is None for layer in found):
-        raise ImageUnavailableError(
-            f"{reference} is in the repository, but not all of its layers",
-            hint="`bootc upgrade` fetches what is missing",
-        )
-    return StoredImage(config_text=config_text, layers=tuple(filter(None, found)))
+        found = [find_layer(repo, LayerRole.TREE, layer.diff_id) for layer in plan.derived]
+    checked = tuple(filter(None, found))
+    if plan.commit is not None or len(checked) < len(found):
+        return StoredImage(config_text=config_text, layers=(commit,))
+    return StoredImage(config_text=config_text, layers=checked)
 
 
 def write_tar(repo: OSTree.Repo, repo_path: Path, commit: str, file: IO[bytes]) -> None:

@@ -13,6 +13,7 @@ from select import select
 from typing import Any, TypeVar
 
 from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError, StalledError
+from bootcpy.model.layer_role import LayerRole
 from bootcpy.model.oci import Descriptor, Layer
 from bootcpy.model.patience import explain_stall
 from bootcpy.model.registry import explain_blob_failure
@@ -26,10 +27,14 @@ _PROGRESS_INTERVAL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class WantedLayer:
-    """A layer to fetch: what the image calls it and what the source delivers for it."""
+    """A layer to fetch: what the image calls it, and what the source delivers for it.
+
+    `role` is what it is in the image, and so what it is stored as.
+    """
 
     layer: Layer
     blob: Descriptor
+    role: LayerRole
 
 
 class LayerJob(ABC):

@@ -2,25 +2,27 @@
 
 import logging
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from itertools import count
 
-from bootcpy.errors import ImageContentError, ReferenceFormatError
+from bootcpy.errors import ImageContentError
 from bootcpy.model.garbage import Garbage, Pruned, StoredImage, plan_gc
-from bootcpy.model.image import ImageReference, unescape_ref
-from bootcpy.model.oci import Manifest
+from bootcpy.model.image import ImageReference
+from bootcpy.model.layer_role import IMAGE_RECORDS, LAYER_RECORDS, image_record, layer_records
+from bootcpy.model.oci import ImageConfig, Manifest
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.deployments import boot_state
-from bootcpy.ostree.image_metadata import KEY_MANIFEST, KEY_MANIFEST_DIGEST
+from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST
+from bootcpy.ostree.image_refs import image_of, list_image_refs
 from bootcpy.ostree.objects import commit_metadata
 from bootcpy.ostree.repo import (
     BASEIMAGE_REFS,
     BLOB_REFS,
-    IMAGE_REFS,
     explained,
     list_refs,
     set_ref,
 )
+from bootcpy.ostree.verified import is_believed
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ def collect(repo: OSTree.Repo, *, deployed: Collection[ImageReference]) -> Prune
     for ref in garbage.foreign:
         log.warning("the ref %s is not named after an image; it is left alone", ref)
     # Images first: an image whose layers are gone would be broken, the reverse is only litter.
-    for ref in (*garbage.images, *garbage.layers):
+    for ref in (*garbage.images, *garbage.records, *garbage.layers):
         set_ref(repo, ref, None)
     with explained("unused objects cannot be removed"):
         _, _, _, object_bytes = repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0, None)
@@ -97,36 +99,39 @@ def _has_commit(repo: OSTree.Repo, checksum: str) -> bool:
 
 
 def _find_garbage(repo: OSTree.Repo, deployed: Collection[ImageReference]) -> Garbage:
-    images = [
-        StoredImage(ref=ref, reference=_image_of(ref), layers=tuple(_layers_of(repo, commit)))
-        for ref, commit in list_refs(repo, IMAGE_REFS).items()
-    ]
+    images = []
+    for ref, commit in list_image_refs(repo).items():
+        layers, records = _needs_of(repo, commit)
+        images.append(StoredImage(ref=ref, reference=image_of(ref), layers=layers, records=records))
     roots = {commit for prefix in _ROOT_REFS for commit in list_refs(repo, prefix).values()}
+    needed = [_needs_of(repo, commit) for commit in roots]
     return plan_gc(
         images,
         deployed=deployed,
-        rooted_layers=[digest for commit in roots for digest in _layers_of(repo, commit)],
+        rooted_layers=[digest for layers, _ in needed for digest in layers],
         layer_refs=list_refs(repo, BLOB_REFS),
         layer_prefix=BLOB_REFS,
+        rooted_records=[ref for _, records in needed for ref in records],
+        record_refs=[
+            ref for prefix in (LAYER_RECORDS, IMAGE_RECORDS) for ref in list_refs(repo, prefix)
+        ],
     )
 
 
-def _image_of(ref: str) -> ImageReference | None:
-    try:
-        return ImageReference.parse(unescape_ref(ref.removeprefix(f"{IMAGE_REFS}/")))
-    except ReferenceFormatError:
-        return None
-
-
-def _layers_of(repo: OSTree.Repo, commit: str) -> Iterator[str]:
-    """Yield the digests of the layers of an image's commit; none for other commits."""
+def _needs_of(repo: OSTree.Repo, commit: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the digests of an image's layers, and the refs of ours; none for other commits."""
     metadata = commit_metadata(repo, commit)
-    if KEY_MANIFEST_DIGEST not in metadata:
-        return
+    digest = metadata.get(KEY_MANIFEST_DIGEST)
+    if not digest:
+        return (), frozenset()
     try:
         manifest = Manifest.parse(str(metadata[KEY_MANIFEST]))
     except (KeyError, ImageContentError) as e:
         log.warning("the commit %s has no readable manifest: %s", commit, e)
-        return
-    for layer in manifest.layers:
-        yield layer.digest
+        return (), frozenset()
+    records = {image_record(str(digest))} if is_believed(repo, str(digest), commit) else set()
+    try:
+        records |= layer_records(manifest, ImageConfig.parse(str(metadata[KEY_CONFIG])))
+    except (KeyError, ImageContentError) as e:  # an image that would not be imported today
+        log.warning("the layers of the commit %s cannot be told: %s", commit, e)
+    return tuple(layer.digest for layer in manifest.layers), frozenset(records)

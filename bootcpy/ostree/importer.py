@@ -1,52 +1,46 @@
 """An OCI image becomes an ostree commit: what is missing is fetched, then merged.
 
-The refs and metadata are those of ostree-ext, so that bootc and rpm-ostree find
-every layer that was imported here and the other way round:
-`ostree/container/blob/...` for a layer, `ostree/container/image/...` for an image.
+The refs and metadata are those of ostree-ext, so that bootc and rpm-ostree find every layer
+that was imported here: `ostree/container/blob/...` for a layer, `ostree/container/image/...`
+for an image. What is here already is found by refs of our own: see `bootcpy.ostree.verified`.
 """
 
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError, NoSpaceError
-from bootcpy.model.image import ImageReference, Insecure, OstreeRemote, Signature, escape_ref
+from bootcpy.model.image import ImageReference, Insecure, OstreeRemote, Signature
+from bootcpy.model.layer_role import LayerRole, in_roles
 from bootcpy.model.layer_units import total_cost
 from bootcpy.model.oci import Descriptor, ImageConfig, Layer, LayerPlan, Manifest, classify_layers
 from bootcpy.model.progress import Progress, StepItem, StepsProgress
 from bootcpy.model.room import Download, ran_out, require_repo_room, unpacked_size
-from bootcpy.model.size import format_size
 from bootcpy.ostree import encapsulated, streamed, unpacked
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.fetch import WantedLayer
-from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST
+from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST
+from bootcpy.ostree.image_refs import find_image_commit
 from bootcpy.ostree.layers import blob_ref
 from bootcpy.ostree.merge import merge_layers
 from bootcpy.ostree.objects import commit_metadata
 from bootcpy.ostree.pull_report import Missing, Reporter
-from bootcpy.ostree.repo import IMAGE_REFS, drop_staged, list_refs, open_repo, resolve, set_ref
+from bootcpy.ostree.repo import drop_staged, open_repo, resolve
 from bootcpy.ostree.room import read_repo_space
+from bootcpy.ostree.verified import (
+    correct_shared,
+    find_image,
+    find_layer,
+    record_image,
+    record_layer,
+)
 from bootcpy.system.containers_storage import find_layer_trees, image_id_of
 from bootcpy.system.skopeo import OpenedImage
 from bootcpy.system.write_behind import WriteBehind
 
 _WORKERS = min(os.cpu_count() or 1, 4)
-
-
-def image_ref(reference: ImageReference) -> str:
-    """Return the ref under which the image's merge commit is kept."""
-    return f"{IMAGE_REFS}/{escape_ref(str(reference))}"
-
-
-def find_image(repo: OSTree.Repo, reference: ImageReference, manifest_digest: str) -> str | None:
-    """Return the merge commit of the image if exactly this manifest is imported already."""
-    commit = resolve(repo, image_ref(reference))
-    if commit is None:
-        return None
-    known = commit_metadata(repo, commit).get(KEY_MANIFEST_DIGEST)
-    return commit if known == manifest_digest else None
 
 
 def pull(
@@ -61,8 +55,9 @@ def pull(
 ) -> str:
     """Import `image` and return its merge commit; the image ref is named after `record_as`.
 
-    Layers that are in the repository are not fetched. Each layer's ref is written as
-    soon as that layer is whole, so an import that is cut short goes on from there.
+    Layers that were checked when they came are not fetched again, whichever image they came
+    with; those that other programs stored are. Each layer's refs are written as soon as that
+    layer is whole, so an import that is cut short goes on from there.
     `before_fetch` may refuse what is going to be fetched, by raising.
     Of the kinds of `signature` only `OstreeRemote` is checked here, against the commit
     embedded in the image; a policy is the business of `skopeo.opened`.
@@ -79,35 +74,44 @@ def pull(
     plan = classify_layers(image.manifest, image.config)
     if plan.commit is None:
         encapsulated.require_embedded(signature, name=image.reference.name)
-    _adopt_by_diff_id(repo, plan.all)
-    missing = _find_missing(repo, image, plan)
+    missing = _find_missing(repo, image, plan, _tree_role(repo, repo_path, plan))
     download = _download(repo, record_as, image, missing)
     warning = require_repo_room(download, read_repo_space(repo, repo_path))
     before_fetch(download)
-    progress.note(
-        f"layers already present: {missing.present}; layers needed: {len(missing.layers)} "
-        f"({format_size(missing.size_bytes)})"
-    )
-    if warning:
-        progress.note(warning)
+    progress.note(missing.describe())
+    for note in (missing.describe_unchecked(), warning):
+        if note:
+            progress.note(note)
     with _telling_of_room(repo, repo_path, download), WriteBehind(repo_path) as disk:
-        report = Reporter(image, missing, progress, name=record_as.name)
-        if not fsync:  # else libostree writes out every layer as it ends
-            report.on_event(disk.nudge)
-        task = _Import(repo_path, repo, image, missing, report, fsync=fsync)
+
+        def report_of(missing: Missing) -> Reporter:
+            report = Reporter(image, missing, progress, name=record_as.name)
+            if not fsync:  # else libostree writes out every layer as it ends
+                report.on_event(disk.nudge)
+            return report
+
+        task = _Import(repo_path, repo, image, missing, report_of(missing), fsync=fsync)
         base = task.base(plan.commit, signature) if plan.commit else None
-        task.derived(base)
+        role = _role_over(repo_path, base)
+        if role is not missing.tree_role:  # which the embedded commit had to tell
+            found = missing.over_base(_find_missing(repo, image, plan, role))
+            if found.describe() != missing.describe():
+                progress.note(found.describe())
+            task = replace(task, missing=found, report=report_of(found))
+            for index in found.embedded():
+                task.report.finished(index)
+        task.derived(has_base=base is not None)
     _tell_importing(progress, image, done=False)
     with progress.step("Merging layers"):
         commit = merge_layers(
             repo,
             base=base,
-            layers=[_require_ref(repo, layer) for layer in plan.derived],
+            layers=[_require_layer(repo, role, layer) for layer in plan.derived],
             manifest_text=image.manifest_text,
             config_text=image.config_text,
             manifest_digest=image.manifest_digest,
         )
-    set_ref(repo, image_ref(record_as), commit)
+    record_image(repo, record_as, image.manifest_digest, commit)
     _tell_importing(progress, image, done=True)
     return commit
 
@@ -128,27 +132,29 @@ def _tell_importing(progress: Progress, image: OpenedImage, *, done: bool) -> No
     )
 
 
-def _require_ref(repo: OSTree.Repo, layer: Layer) -> str:
-    commit = resolve(repo, blob_ref(layer.blob.digest))
+def _require_layer(repo: OSTree.Repo, role: LayerRole, layer: Layer) -> str:
+    commit = find_layer(repo, role, layer.diff_id)
     if commit is None:
         raise AssertionError(f"layer {layer.blob.digest} was imported but has no ref")
     return commit
 
 
-def _adopt_by_diff_id(repo: OSTree.Repo, layers: Sequence[Layer]) -> None:
-    """Give layers that are known under another blob digest (recompressed) their ref."""
-    lacking = [layer for layer in layers if resolve(repo, blob_ref(layer.blob.digest)) is None]
-    if not lacking:
-        return
-    known: dict[str, str] = {}
-    for merged in list_refs(repo, IMAGE_REFS).values():
-        for blob, diff_id in _recorded_layers(repo, merged):
-            known.setdefault(diff_id, blob.digest)
-    for layer in lacking:
-        other = known.get(layer.diff_id)
-        commit = resolve(repo, blob_ref(other)) if other else None
-        if commit is not None:
-            set_ref(repo, blob_ref(layer.blob.digest), commit)
+def _tree_role(repo: OSTree.Repo, repo_path: Path, plan: LayerPlan) -> LayerRole:
+    """Return what the image's ordinary layers are stored as; a guess while its base is missing."""
+    if plan.commit is None:
+        return LayerRole.TREE
+    base = find_layer(repo, LayerRole.COMMIT, plan.commit.diff_id)
+    if base is not None:
+        return _role_over(repo_path, base)
+    known = [find_layer(repo, LayerRole.USR_TREE, layer.diff_id) for layer in plan.derived]
+    return LayerRole.USR_TREE if any(known) else LayerRole.TREE
+
+
+def _role_over(repo_path: Path, base: str | None) -> LayerRole:
+    """Return what ordinary layers over the embedded commit `base`, or over nothing, are."""
+    if base is None or encapsulated.allows_nonusr(repo_path, base):
+        return LayerRole.TREE
+    return LayerRole.USR_TREE
 
 
 def _recorded_layers(repo: OSTree.Repo, merged: str) -> list[tuple[Descriptor, str]]:
@@ -162,19 +168,27 @@ def _recorded_layers(repo: OSTree.Repo, merged: str) -> list[tuple[Descriptor, s
     return list(zip(manifest.layers, config.diff_ids, strict=False))
 
 
-def _find_missing(repo: OSTree.Repo, image: OpenedImage, plan: LayerPlan) -> Missing:
+def _find_missing(
+    repo: OSTree.Repo, image: OpenedImage, plan: LayerPlan, tree_role: LayerRole
+) -> Missing:
+    """Find out what is not here, and have the refs of others agree with what is."""
     delivered = dict(zip((blob.digest for blob in image.manifest.layers), image.blobs, strict=True))
-    missing = Missing(plan)
-    seen: set[str] = set()
-    for layer in plan.all:
-        if layer.blob.digest in seen:
+    missing = Missing(tree_role)
+    seen: set[tuple[LayerRole, str]] = set()
+    for role, layer in in_roles(plan, tree_role):
+        known = find_layer(repo, role, layer.diff_id) is not None
+        if known:
+            correct_shared(repo, role, layer)
+        if (role, layer.diff_id) in seen:
             continue
-        seen.add(layer.blob.digest)
-        if resolve(repo, blob_ref(layer.blob.digest)) is None:
-            missing.layers.append(WantedLayer(layer, delivered[layer.blob.digest]))
-        else:
+        seen.add((role, layer.diff_id))
+        if known:
             missing.present += 1
             missing.present_bytes += layer.blob.size_bytes
+            continue
+        missing.layers.append(WantedLayer(layer, delivered[layer.blob.digest], role))
+        if resolve(repo, blob_ref(layer.blob.digest)) is not None:
+            missing.unchecked.add(layer.blob.digest)
     return missing
 
 
@@ -182,13 +196,13 @@ def _download(
     repo: OSTree.Repo, record_as: ImageReference, image: OpenedImage, missing: Missing
 ) -> Download:
     """Return how large what is missing is, beside what it replaces of the version that is here."""
-    commit = resolve(repo, image_ref(record_as))
+    commit = find_image_commit(repo, record_as)
     before = [] if commit is None else _recorded_layers(repo, commit)
     kept = set(image.config.diff_ids)
     return Download(
         name=record_as.name,
         size_bytes=missing.size_bytes,
-        unpacked_bytes=unpacked_size(wanted.blob for wanted in missing.layers),
+        unpacked_bytes=unpacked_size(missing.new),
         replaced_bytes=sum(blob.size_bytes for blob, diff_id in before if diff_id not in kept),
     )
 
@@ -205,7 +219,7 @@ def _telling_of_room(repo: OSTree.Repo, repo_path: Path, download: Download) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Import:
-    """One import under way: stores the missing layers and sets the ref of each."""
+    """One import under way: stores the missing layers and sets the refs of each."""
 
     repo_path: Path
     repo: OSTree.Repo
@@ -221,21 +235,20 @@ class _Import:
             self.repo_path,
             self.image,
             self._wanted(indexes),
-            commit_layer=commit_layer,
             signature=signature,
             fsync=self.fsync,
             progress=self._counting(indexes),
         )
         self._set_refs(indexes, stored)
-        commit = _require_ref(self.repo, commit_layer)
+        commit = _require_layer(self.repo, LayerRole.COMMIT, commit_layer)
         encapsulated.require_signed(self.repo, commit, signature)
         return commit
 
-    def derived(self, base: str | None) -> None:
+    def derived(self, *, has_base: bool) -> None:
         """Import the ordinary layers: those that podman has unpacked straight from there."""
         indexes = self.missing.derived()
         # With a base, what podman unpacked is not what the layers hold: see REPO_PREFIX.
-        local = _unpacked_layers(self.image, self._wanted(indexes)) if base is None else {}
+        local = {} if has_base else _unpacked_layers(self.image, self._wanted(indexes))
         by_tree = {indexes[position]: layer for position, layer in local.items()}
         if by_tree:
             self._from_trees(by_tree)
@@ -247,7 +260,7 @@ class _Import:
                 self._wanted(by_stream),
                 workers=_WORKERS,
                 fsync=self.fsync,
-                allow_nonusr=base is None or encapsulated.allows_nonusr(self.repo_path, base),
+                allow_nonusr=self.missing.tree_role is LayerRole.TREE,
                 progress=self._counting(by_stream),
             )
             self._set_refs(by_stream, stored)
@@ -273,10 +286,15 @@ class _Import:
         })
 
     def _set_refs(self, indexes: Sequence[int], stored: Iterable[tuple[int, str]]) -> None:
-        """Set each layer's ref as soon as it is there."""
+        """Set each layer's refs as soon as it is there.
+
+        What is here was checked: a tar that came through skopeo against its diff_id, and
+        what podman unpacked against podman's own record of the same digest.
+        """
         for position, commit in stored:
             index = indexes[position]
-            set_ref(self.repo, blob_ref(self.missing.layers[index].layer.blob.digest), commit)
+            wanted = self.missing.layers[index]
+            record_layer(self.repo, wanted.role, wanted.layer, commit)
             self.report.finished(index)
 
 

@@ -51,19 +51,32 @@ def merge_layers(
         KEY_IMPORTER_VERSION: IMPORTER_VERSION,
     }
     with explained("cannot merge the layers"), transaction(repo):
-        root = _unite(repo, base, layers)
-        _drop_build_leftovers(repo, root)
-        tree = root.write()
-        require_own_policy(repo, root)
-        if layers and has_policy(root):  # an embedded commit alone is labelled already
-            tree = _labelled(repo, tree)
         return write_commit(
             repo,
-            tree,
+            merged_tree(repo, base=base, layers=layers),
             parent=base,
             metadata={key: GLib.Variant("s", value) for key, value in metadata.items()},
             timestamp_s=commit_timestamp(manifest, config),
         )
+
+
+def merged_tree(repo: OSTree.Repo, *, base: str | None, layers: Sequence[str]) -> TreeRef:
+    """Return the tree that an image's layers make together; see `merge_layers`.
+
+    `repo` is in a transaction.
+
+    Raises:
+        ImageContentError: a layer has a whiteout without a name, or the SELinux policy is
+            not all in the image.
+        gi.repository.GLib.Error: libostree fails.
+    """
+    root = _unite(repo, base, layers)
+    _drop_build_leftovers(repo, root)
+    tree = root.write()
+    require_own_policy(repo, root)
+    if layers and has_policy(root):  # an embedded commit alone is labelled already
+        tree = _labelled(repo, tree)
+    return tree
 
 
 def _unite(repo: OSTree.Repo, base: str | None, layers: Sequence[str]) -> Directory:

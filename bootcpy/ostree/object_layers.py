@@ -44,10 +44,14 @@ _METADATA_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class StoredLayer:
-    """A layer whose objects are stored: what its tar hashed to, and the commit for its ref."""
+    """A layer whose objects are stored: what its tar hashed to, and the commit for its ref.
+
+    `known` tells that the commit was in the repository before.
+    """
 
     diff_id: str
     commit: str
+    known: bool = False
 
 
 def store_chunk(repo_path: Path, blob_fd: int, counter: ByteCounter, *, fsync: bool) -> StoredLayer:
@@ -74,7 +78,7 @@ def store_chunk(repo_path: Path, blob_fd: int, counter: ByteCounter, *, fsync: b
 def store_commit_layer(
     repo_path: Path, blob_fd: int, counter: ByteCounter, *, remote: str | None, fsync: bool
 ) -> StoredLayer:
-    """Store the layer with the commit, which stays marked as partial; closes the descriptor.
+    """Store the layer with the commit, marked as partial if it is new; closes the descriptor.
 
     With a `remote` the commit must carry a signature that the repository's
     configuration of that remote accepts; nothing is written before that is known.
@@ -89,7 +93,9 @@ def store_commit_layer(
         objects = _CommitObjects(repo, remote)
         diff_id = _read(blob_fd, counter, objects.pass_on)
         commit = objects.require_end()
-    return StoredLayer(diff_id, commit)
+        if not objects.known:  # as late as can be: the mark is no part of the transaction
+            repo.mark_commit_partial(commit, True)  # noqa: FBT003 - libostree's signature
+    return StoredLayer(diff_id, commit, objects.known)
 
 
 @contextmanager
@@ -239,6 +245,7 @@ class _CommitObjects:
         self._files = _FileObjects(repo)
         self._checksum: str | None = None
         self._unwritten: bytes | None = None  # the commit, until its signatures were seen
+        self.known = False
 
     def pass_on(self, name: ObjectName, content: _Content) -> None:
         if self._checksum is None:
@@ -274,7 +281,7 @@ class _CommitObjects:
             raise _malformed(f"the commit {checksum} has another checksum")
         if self._remote is not None:
             require_signature(self._repo, self._remote, checksum, commit, signatures)
-        self._repo.mark_commit_partial(checksum, True)  # noqa: FBT003 - libostree's signature
+        _, self.known = self._repo.has_object(OSTree.ObjectType.COMMIT, checksum, None)
         self._write(ObjectName(ObjectKind.COMMIT, checksum), commit)
         if signatures is not None:
             detached = _variant("a{sv}", signatures)

@@ -1,10 +1,12 @@
 """How far an import is: which layers are missing, and what has been read of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bootcpy.model.oci import LayerPlan
+from bootcpy.model.layer_role import LayerRole
+from bootcpy.model.oci import Descriptor
 from bootcpy.model.progress import BytesProgress, LayerBytes, Progress
+from bootcpy.model.size import format_size
 from bootcpy.ostree.fetch import WantedLayer
 from bootcpy.system.skopeo import OpenedImage
 
@@ -13,12 +15,27 @@ _SHORT_DIGEST = 21  # as bootc describes a layer: `sha256:` and enough to tell i
 
 @dataclass(slots=True)
 class Missing:
-    """The layers of an image to import, those of an embedded commit first."""
+    """The layers of an image to import, those of an embedded commit first.
 
-    plan: LayerPlan
+    Attributes:
+        tree_role: what ordinary layers of the image are stored as, as far as is known.
+        layers: what is to be fetched.
+        present: how many layers are here and were checked, and `present_bytes` of blobs.
+        unchecked: the digests of those to be fetched that another program has stored.
+    """
+
+    tree_role: LayerRole
     layers: list[WantedLayer] = field(default_factory=list)
     present: int = 0
     present_bytes: int = 0
+    unchecked: set[str] = field(default_factory=set)
+
+    @property
+    def new(self) -> Iterator[Descriptor]:
+        """The blobs to fetch of which, as far as can be told, nothing is here."""
+        return (
+            wanted.blob for wanted in self.layers if wanted.layer.blob.digest not in self.unchecked
+        )
 
     @property
     def size_bytes(self) -> int:
@@ -27,14 +44,39 @@ class Missing:
 
     def derived(self) -> list[int]:
         """Return the indexes of the ordinary layers."""
-        return [
-            index for index, wanted in enumerate(self.layers) if wanted.layer in self.plan.derived
-        ]
+        return [index for index, wanted in enumerate(self.layers) if wanted.role.is_ordinary]
 
     def embedded(self) -> list[int]:
         """Return the indexes of the embedded commit's layers."""
-        derived = self.derived()
-        return [index for index, _ in enumerate(self.layers) if index not in derived]
+        return [index for index, wanted in enumerate(self.layers) if not wanted.role.is_ordinary]
+
+    def over_base(self, others: "Missing") -> "Missing":
+        """Return this, with the ordinary layers of `others`: found when the base had come."""
+        embedded = [self.layers[index] for index in self.embedded()]
+        return Missing(
+            others.tree_role,
+            layers=[*embedded, *others.layers],
+            present=others.present - len(embedded),
+            present_bytes=others.present_bytes
+            - sum(wanted.layer.blob.size_bytes for wanted in embedded),
+            unchecked=self.unchecked | others.unchecked,
+        )
+
+    def describe(self) -> str:
+        """Say how much there is to fetch, in bootc's words."""
+        return (
+            f"layers already present: {self.present}; layers needed: {len(self.layers)} "
+            f"({format_size(self.size_bytes)})"
+        )
+
+    def describe_unchecked(self) -> str | None:
+        """Say why layers are fetched that are here; None if there are no such."""
+        if not self.unchecked:
+            return None
+        return (
+            "layers that another program or an older version stored unchecked, "
+            f"fetched once more: {len(self.unchecked)}"
+        )
 
 
 class Reporter:

@@ -67,6 +67,18 @@ def transaction(repo: OSTree.Repo) -> Generator[None]:
         raise
 
 
+@contextmanager
+def scratch(repo: OSTree.Repo) -> Generator[None]:
+    """Hold a transaction of which nothing is kept."""
+    with _one_at_a_time(repo):
+        repo.prepare_transaction(None)
+    try:
+        yield
+    finally:
+        with _one_at_a_time(repo):
+            repo.abort_transaction(None)
+
+
 def _move_objects(repo: OSTree.Repo) -> None:
     """Commit the transaction, whose objects are on disk already, and make that durable.
 
@@ -123,8 +135,12 @@ def _is_locked(path: Path) -> bool:
 
 
 def resolve(repo: OSTree.Repo, ref: str) -> str | None:
-    """Return the commit that `ref` names, None if there is no such ref."""
-    _, commit = repo.resolve_rev(ref, True)  # noqa: FBT003 - libostree's signature
+    """Return the commit that `ref` names, None if there is no such ref.
+
+    Only the repository's own refs count: not those of a remote that has a fitting name.
+    """
+    flags = OSTree.RepoResolveRevExtFlags.LOCAL_ONLY
+    _, commit = repo.resolve_rev_ext(ref, True, flags)  # noqa: FBT003 - libostree's signature
     return commit
 
 

@@ -19,8 +19,8 @@ from bootcpy.model.update import (
     tracked_image,
 )
 from bootcpy.ostree.deployments import read_image
-from bootcpy.ostree.importer import image_ref
-from bootcpy.ostree.repo import resolve
+from bootcpy.ostree.image_refs import find_image_commit
+from bootcpy.ostree.verified import find_image
 from bootcpy.system import notice
 from bootcpy.system.skopeo import OpenedImage
 from bootcpy.verbs.acceptance import is_accepted, note_accepted, require_accepted
@@ -76,7 +76,10 @@ def _from_downloaded(system: System, options: UpgradeOptions) -> Outcome:
     if system.state.staged is None:
         image = tracked_image(system.state, options.tag)
         repo = system.sysroot.repo()
-        commit = resolve(repo, image_ref(image.image))
+        # What another program downloaded has to be fetched, and so checked, by this one.
+        named = find_image_commit(repo, image.image)
+        stored = None if named is None else read_image(repo, named)
+        commit = None if stored is None else find_image(repo, image.image, stored.manifest_digest)
         record = None if commit is None else read_image(repo, commit)
     digest = None if record is None else record.manifest_digest
     decision = decide_from_downloaded(system.state, image, options, stored_digest=digest)

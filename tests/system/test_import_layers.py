@@ -211,19 +211,6 @@ def test_a_new_version_fetches_its_new_layer_only(repo_path: Path, oci: OciDirec
     assert refs(repo_path)["image/docker_3A__2F__2F_quay_2E_io/example/os_3A_1"] == second
 
 
-def test_a_layer_of_another_importer_is_used_as_it_is(repo_path: Path, oci: OciDirectory) -> None:
-    """Without our notes on it, what its directories say of themselves is not trusted."""
-    lower = LayerBlob.of(directory("usr", mode=0o750), file("usr/a", b"1"))
-    upper = LayerBlob.of(directory("usr"), file("usr/b", b"2"))
-    image = oci.add_image([lower, upper])
-    pull(repo_path, image)
-    tree = ostree(repo_path, "rev-parse", f"ostree/container/{upper.ref}").strip()
-    ostree(repo_path, "commit", f"--tree=ref={tree}", f"--branch=ostree/container/{upper.ref}")
-    again = listing(repo_path, pull(repo_path, image, record_as=RECORDED))
-    assert again["usr"] == "d00750 0 0 0"
-    assert {"usr/a", "usr/b"} <= again.keys()
-
-
 @pytest.mark.parametrize("position", [0, 1])
 def test_an_empty_layer_changes_nothing(repo_path: Path, oci: OciDirectory, position: int) -> None:
     layers = [LayerBlob.of(*LOWER)]

@@ -1,6 +1,7 @@
 """Hosts as bootc and rpm-ostree leave them behind: made with `ostree` alone, managed by us."""
 
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ pytestmark = IN_CONTAINER
 
 _BLOB = "ostree/container/blob"
 _IMAGE = "ostree/container/image"
+_CHECKED = "bootcpy/layer"
 _BASEIMAGE = "ostree/container/baseimage"
 _OS = "quay.io/example/os:1"
 
@@ -84,6 +86,12 @@ def _layer_ref(digest: str) -> str:
     return f"{_BLOB}/{digest.replace(':', '_3A_')}"
 
 
+def _checked_ref(layout: Path, position: int = 0) -> str:
+    """Return our own ref of a layer of the image in `layout`."""
+    diff_id = hashlib.sha256(gzip.decompress(_blob(layout, _layers(layout)[position]))).hexdigest()
+    return f"{_CHECKED}/tree/sha256_3A_{diff_id}"
+
+
 def _image_ref(image: str) -> str:
     return f"{_IMAGE}/{escape_ref(image)}"
 
@@ -117,37 +125,43 @@ def _upgrade(host: BootedHost, layout: Path, version: str) -> str:
     return digest
 
 
-def test_its_layers_are_used_and_collected(host: BootedHost, layout: Path) -> None:
+def test_its_layers_are_checked_once_and_collected(host: BootedHost, layout: Path) -> None:
     base, top = _layers(layout)
     before = _refs(host, _BLOB)
     assert _bootc(host, "upgrade") == "No update available.\n"
 
     write_image(layout, [BASE, {"usr/v": "2"}], version="2")
-    finished = host.bootc("upgrade")
-    assert "layers already present: 1; layers needed: 1" in finished.stderr
+    said = host.bootc("upgrade").stderr.splitlines()
+    assert said[0].startswith("layers already present: 0; layers needed: 2 (")
+    assert said[1] == (
+        "layers that another program or an older version stored unchecked, fetched once more: 1"
+    )
     host.reboot()
-    assert _refs(host, _BLOB)[_layer_ref(base)] == before[_layer_ref(base)]
-    assert _layer_ref(top) in _refs(host, _BLOB)  # the rollback's
+    after = _refs(host, _BLOB)
+    assert after[_layer_ref(base)] == _refs(host, _CHECKED)[_checked_ref(layout)]
+    assert after[_layer_ref(base)] != before[_layer_ref(base)]
+    assert after[_layer_ref(top)] == before[_layer_ref(top)]  # the rollback's
     kept = {_layer_ref(digest) for digest in _layers(layout)}
-    _upgrade(host, layout, "3")
+    write_image(layout, [BASE, {"usr/v": "3"}], version="3")
+    said = host.bootc("upgrade").stderr.splitlines()
+    assert said[0].startswith("layers already present: 1; layers needed: 1 (")
+    host.reboot()
     kept |= {_layer_ref(digest) for digest in _layers(layout)}
     _bootc(host, "internals", "cleanup")
     assert _refs(host, _BLOB).keys() == kept
+    assert len(_refs(host, _CHECKED)) == len(kept)
     assert _refs(host, _IMAGE).keys() == {_image_ref(f"oci:{layout}")}
     assert (host.root / ".bootc-aleph.json").read_text(encoding="utf-8") == "{}"
     assert (host.root / "ostree/bootc/storage/overlay").is_dir()
     host.ostree("fsck", "--quiet")
 
 
-def test_its_layer_is_known_under_another_digest(host: BootedHost, layout: Path) -> None:
-    base = _layers(layout)[0]
-    commit = _refs(host, _BLOB)[_layer_ref(base)]
-    compressed = gzip.compress(gzip.decompress(_blob(layout, base)), compresslevel=1, mtime=1)
-    write_image(layout, [compressed, {"usr/v": "2"}], version="2")
-    other = _layers(layout)[0]
-    assert other != base
-    assert "layers already present: 1; layers needed: 1" in host.bootc("upgrade").stderr
-    assert _refs(host, _BLOB)[_layer_ref(other)] == commit
+def test_what_it_downloaded_is_not_staged_unchecked(host: BootedHost, layout: Path) -> None:
+    write_image(layout, [BASE, {"usr/v": "2"}], version="2")
+    _store(host, layout)
+    refused = host.bootc("upgrade", "--from-downloaded")
+    assert "error: No staged deployment found\n" in refused.stderr
+    assert _bootc(host, "upgrade").startswith("Queued for next boot: ")
 
 
 _REGISTRY = {"image": _OS, "transport": "registry"}

@@ -1,5 +1,7 @@
 """Which refs a collection deletes, from facts alone."""
 
+from dataclasses import replace
+
 import pytest
 
 from bootcpy.model.garbage import Garbage, Pruned, StoredImage, plan_gc
@@ -77,6 +79,48 @@ def test_plan_gc_compares_digests_as_refs_spell_them() -> None:
         layer_prefix=PREFIX,
     )
     assert found.layers == ("blob/sha256_3A_34",)
+
+
+@pytest.mark.parametrize(
+    ("deployed", "rooted", "expected"),
+    [
+        (["a", "b"], [], ["left"]),
+        (["a"], [], ["b", "left"]),
+        (["a"], ["b"], ["left"]),
+        ([], ["left"], ["a", "b", "both"]),
+    ],
+    ids=["all in use", "one image goes", "held by a root", "of a root only"],
+)
+def test_plan_gc_keeps_what_vouches_for_what_is_kept(
+    deployed: list[str], rooted: list[str], expected: list[str]
+) -> None:
+    images = [
+        replace(_image("a", "1"), records=frozenset({"a", "both"})),
+        replace(_image("b", "1"), records=frozenset({"b", "both"})),
+    ]
+    found = plan_gc(
+        images,
+        deployed=[ImageReference.parse(f"docker://{name}") for name in deployed],
+        rooted_layers=[],
+        layer_refs=[],
+        layer_prefix=PREFIX,
+        rooted_records=rooted,
+        record_refs=["a", "b", "both", "left"],
+    )
+    assert found.records == tuple(expected)
+
+
+def test_plan_gc_keeps_what_vouches_for_an_image_of_somebody_else() -> None:
+    images = [replace(_foreign("x", "1"), records=frozenset({"x"}))]
+    found = plan_gc(
+        images,
+        deployed=[],
+        rooted_layers=[],
+        layer_refs=[],
+        layer_prefix=PREFIX,
+        record_refs=["x"],
+    )
+    assert found == Garbage(images=(), layers=(), foreign=("image/x",))
 
 
 def test_pruned_is_true_when_anything_was_removed() -> None:

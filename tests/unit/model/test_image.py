@@ -251,6 +251,19 @@ def test_escape_ref(text: str, escaped: str) -> None:
     assert unescape_ref(escaped) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("docker://host/os/sub:1", "docker_3A__2F__2F_host_2F_os_2F_sub_3A_1"),
+        ("sha256:2c26", "sha256_3A_2c26"),
+        ("a_b/c", "a__b_2F_c"),
+    ],
+)
+def test_escape_ref_of_one_piece(text: str, escaped: str) -> None:
+    assert escape_ref(text, slashes=True) == escaped
+    assert unescape_ref(escaped) == text
+
+
 @pytest.mark.parametrize("text", ["", "a\0b"])
 def test_escape_ref_refuses(text: str) -> None:
     with pytest.raises(ReferenceFormatError, match="cannot name a ref after"):

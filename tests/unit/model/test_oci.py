@@ -311,6 +311,8 @@ def test_classify_layers(
         (["1"], [], None, "1 layers, its configuration 0"),
         (["1"], ["d1"], "d9", "names no layer: sha256:0+6439"),
         (["1", "2", "2"], ["d1", "d2", "d2"], "d2", "multiple layers"),
+        (["1", "2", "2"], ["d1", "d2", "d3"], None, "says of layer 2 that it has diff_id d2, and"),
+        (["2", "1", "2"], ["d1", "d2", "d3"], "d1", "says of layer 2 that it has diff_id d1, and"),
     ],
 )
 def test_classify_layers_refuses(
@@ -319,6 +321,11 @@ def test_classify_layers_refuses(
     labels = {LABEL_FINAL_DIFFID: digest_of(final)} if final else None
     with pytest.raises(ImageContentError, match=message):
         classify_layers(_manifest(*layers), _config(*diff_ids, labels=labels))
+
+
+def test_classify_layers_takes_one_tar_in_two_blobs_and_one_blob_twice() -> None:
+    plan = classify_layers(_manifest("1", "2", "1"), _config("d", "d", "d"))
+    assert _names(plan.derived) == ["1", "2", "1"]
 
 
 @pytest.mark.parametrize("label", ["containers.bootc", "ostree.bootable"])
