@@ -60,17 +60,23 @@ def cleanup() -> None:
             print_line(line)
 
 
-def fsck() -> None:
+def fsck(
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Fetch layers that were never checked here.")
+    ] = False,
+) -> None:
     """Check what the system boots from, and what the repository promises."""
     from bootcpy.verbs import fsck as verb
 
     with progress.opened() as sink:
-        findings = verb.fsck(sink)
+        findings = verb.fsck(sink, fetch=fetch)
     for finding in findings:
-        if finding.problem is None:
-            print_line(f"ok: {finding.check}")
-        else:
+        if finding.unknown is not None:
+            print_line(f"unknown: {finding.check}: {finding.unknown}")
+        if finding.problem is not None:
             print_line(f"fsck error: {finding.check}: {finding.problem}", file=sys.stderr)
+        elif finding.unknown is None:
+            print_line(f"ok: {finding.check}")
     verb.require_no_problem(findings)
 
 

@@ -180,11 +180,6 @@ class LayerPlan:
     chunks: tuple[Layer, ...]
     derived: tuple[Layer, ...]
 
-    @property
-    def all(self) -> tuple[Layer, ...]:
-        """The layers, bottom first."""
-        return (*((self.commit,) if self.commit else ()), *self.chunks, *self.derived)
-
 
 def classify_layers(manifest: Manifest, config: ImageConfig) -> LayerPlan:
     """Tell an ostree base's layers from derived ones (ostree-ext `layer_progress` rules).

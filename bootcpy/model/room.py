@@ -39,8 +39,9 @@ class Download:
         name: the image.
         size_bytes: the missing layers as they are delivered.
         unpacked_bytes: about what they unpack to.
-        replaced_bytes: layers of the version that is here which this one no longer has. What
-            is missing may be those, changed a little, and so need no more room than it grew.
+        replaced_bytes: layers of the version that is here which this one no longer has, and
+            those that are here unchecked. What is missing may be those, changed a little, and
+            so need no more room than it grew.
     """
 
     name: str

@@ -184,14 +184,18 @@ def require_embedded(signature: Signature, *, name: str) -> None:
         )
 
 
-def allows_nonusr(repo_path: Path, base: str) -> bool:
-    """Tell whether layers over `base` may have files outside /usr, /etc and /var.
+def role_of_layers_over(repo_path: Path, base: str | None) -> LayerRole:
+    """Return what ordinary layers over the embedded commit `base`, or over none, are stored as.
 
     Raises:
         ImageContentError: the base's prepare-root.conf is malformed or too large.
     """
+    if base is None:
+        return LayerRole.TREE
     tree = CommitTree(repo_path, base)
     # As ostree-ext: the first file counts, although libostree reads both at boot.
     texts = (tree.read_text(Path(top) / paths.PREPARE_ROOT_CONF) for top in ("etc", "usr/lib"))
     found = next((text for text in texts if text is not None), None)
-    return found is not None and protects_toplevel(found)
+    if found is not None and protects_toplevel(found):
+        return LayerRole.TREE
+    return LayerRole.USR_TREE

@@ -18,7 +18,7 @@ from bootcpy.ostree.image_refs import find_image_commit, image_of, list_image_re
 from bootcpy.ostree.layers import read_traits
 from bootcpy.ostree.objects import RepoTrees, commit_metadata, commit_tree, read_xattrs
 from bootcpy.ostree.repo import explained
-from bootcpy.ostree.verified import find_layer
+from bootcpy.ostree.verified import find_layers
 
 _XATTR = "SCHILY.xattr."  # as GNU tar, bsdtar and podman write them
 
@@ -59,11 +59,9 @@ def find_stored(repo: OSTree.Repo, reference: ImageReference) -> StoredImage:
         metadata = commit_metadata(repo, commit)
         manifest_text, config_text = (str(metadata[key]) for key in (KEY_MANIFEST, KEY_CONFIG))
         plan = classify_layers(Manifest.parse(manifest_text), ImageConfig.parse(config_text))
-        found = [find_layer(repo, LayerRole.TREE, layer.diff_id) for layer in plan.derived]
-    checked = tuple(filter(None, found))
-    if plan.commit is not None or len(checked) < len(found):
-        return StoredImage(config_text=config_text, layers=(commit,))
-    return StoredImage(config_text=config_text, layers=checked)
+        checked, _ = find_layers(repo, plan, LayerRole.TREE)
+    layers = (commit,) if checked is None or checked.base else checked.layers
+    return StoredImage(config_text=config_text, layers=layers)
 
 
 def write_tar(repo: OSTree.Repo, repo_path: Path, commit: str, file: IO[bytes]) -> None:

@@ -30,9 +30,11 @@ from bootcpy.ostree.pull_report import Missing, Reporter
 from bootcpy.ostree.repo import drop_staged, open_repo, resolve
 from bootcpy.ostree.room import read_repo_space
 from bootcpy.ostree.verified import (
+    CheckedLayers,
     correct_shared,
     find_image,
     find_layer,
+    find_layers,
     record_image,
     record_layer,
 )
@@ -71,10 +73,49 @@ def pull(
     present = find_image(repo, record_as, image.manifest_digest)
     if present and not isinstance(signature, OstreeRemote):
         return present
+    checked = import_layers(
+        repo_path,
+        image,
+        record_as=record_as,
+        progress=progress,
+        signature=signature,
+        fsync=fsync,
+        before_fetch=before_fetch,
+    )
+    _tell_importing(progress, image, done=False)
+    with progress.step("Merging layers"):
+        commit = merge_layers(
+            repo,
+            checked,
+            manifest_text=image.manifest_text,
+            config_text=image.config_text,
+            manifest_digest=image.manifest_digest,
+        )
+    record_image(repo, record_as, image.manifest_digest, commit)
+    _tell_importing(progress, image, done=True)
+    return commit
+
+
+def import_layers(
+    repo_path: Path,
+    image: OpenedImage,
+    *,
+    record_as: ImageReference,
+    progress: Progress,
+    signature: Signature = Insecure(),
+    fsync: bool = True,
+    before_fetch: Callable[[Download], None] = lambda _: None,
+) -> CheckedLayers:
+    """Import what is missing of the layers of `image`; `record_as` is how it is called.
+
+    See `pull` for all that this is called with, and may raise.
+    """
+    repo = open_repo(repo_path)
+    repo.set_disable_fsync(not fsync)
     plan = classify_layers(image.manifest, image.config)
     if plan.commit is None:
         encapsulated.require_embedded(signature, name=image.reference.name)
-    missing = _find_missing(repo, image, plan, _tree_role(repo, repo_path, plan))
+    missing = _find_missing(repo, image, plan, _foreseen_role(repo, repo_path, plan))
     download = _download(repo, record_as, image, missing)
     warning = require_repo_room(download, read_repo_space(repo, repo_path))
     before_fetch(download)
@@ -92,7 +133,7 @@ def pull(
 
         task = _Import(repo_path, repo, image, missing, report_of(missing), fsync=fsync)
         base = task.base(plan.commit, signature) if plan.commit else None
-        role = _role_over(repo_path, base)
+        role = encapsulated.role_of_layers_over(repo_path, base)
         if role is not missing.tree_role:  # which the embedded commit had to tell
             found = missing.over_base(_find_missing(repo, image, plan, role))
             if found.describe() != missing.describe():
@@ -101,19 +142,10 @@ def pull(
             for index in found.embedded():
                 task.report.finished(index)
         task.derived(has_base=base is not None)
-    _tell_importing(progress, image, done=False)
-    with progress.step("Merging layers"):
-        commit = merge_layers(
-            repo,
-            base=base,
-            layers=[_require_layer(repo, role, layer) for layer in plan.derived],
-            manifest_text=image.manifest_text,
-            config_text=image.config_text,
-            manifest_digest=image.manifest_digest,
-        )
-    record_image(repo, record_as, image.manifest_digest, commit)
-    _tell_importing(progress, image, done=True)
-    return commit
+    checked, _ = find_layers(repo, plan, role)
+    if checked is None:
+        raise AssertionError(f"layers of {image.reference} were imported but have no refs")
+    return checked
 
 
 def _tell_importing(progress: Progress, image: OpenedImage, *, done: bool) -> None:
@@ -132,29 +164,13 @@ def _tell_importing(progress: Progress, image: OpenedImage, *, done: bool) -> No
     )
 
 
-def _require_layer(repo: OSTree.Repo, role: LayerRole, layer: Layer) -> str:
-    commit = find_layer(repo, role, layer.diff_id)
-    if commit is None:
-        raise AssertionError(f"layer {layer.blob.digest} was imported but has no ref")
-    return commit
-
-
-def _tree_role(repo: OSTree.Repo, repo_path: Path, plan: LayerPlan) -> LayerRole:
+def _foreseen_role(repo: OSTree.Repo, repo_path: Path, plan: LayerPlan) -> LayerRole:
     """Return what the image's ordinary layers are stored as; a guess while its base is missing."""
-    if plan.commit is None:
-        return LayerRole.TREE
-    base = find_layer(repo, LayerRole.COMMIT, plan.commit.diff_id)
-    if base is not None:
-        return _role_over(repo_path, base)
+    base = find_layer(repo, LayerRole.COMMIT, plan.commit.diff_id) if plan.commit else None
+    if base is not None or plan.commit is None:
+        return encapsulated.role_of_layers_over(repo_path, base)
     known = [find_layer(repo, LayerRole.USR_TREE, layer.diff_id) for layer in plan.derived]
     return LayerRole.USR_TREE if any(known) else LayerRole.TREE
-
-
-def _role_over(repo_path: Path, base: str | None) -> LayerRole:
-    """Return what ordinary layers over the embedded commit `base`, or over nothing, are."""
-    if base is None or encapsulated.allows_nonusr(repo_path, base):
-        return LayerRole.TREE
-    return LayerRole.USR_TREE
 
 
 def _recorded_layers(repo: OSTree.Repo, merged: str) -> list[tuple[Descriptor, str]]:
@@ -203,7 +219,8 @@ def _download(
         name=record_as.name,
         size_bytes=missing.size_bytes,
         unpacked_bytes=unpacked_size(missing.new),
-        replaced_bytes=sum(blob.size_bytes for blob, diff_id in before if diff_id not in kept),
+        replaced_bytes=missing.unchecked_bytes
+        + sum(blob.size_bytes for blob, diff_id in before if diff_id not in kept),
     )
 
 
@@ -240,7 +257,9 @@ class _Import:
             progress=self._counting(indexes),
         )
         self._set_refs(indexes, stored)
-        commit = _require_layer(self.repo, LayerRole.COMMIT, commit_layer)
+        commit = find_layer(self.repo, LayerRole.COMMIT, commit_layer.diff_id)
+        if commit is None:
+            raise AssertionError(f"layer {commit_layer.blob.digest} was imported but has no ref")
         encapsulated.require_signed(self.repo, commit, signature)
         return commit
 

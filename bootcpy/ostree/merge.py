@@ -18,6 +18,7 @@ from bootcpy.ostree.layers import IMPORTER_VERSION, KEY_IMPORTER_VERSION, read_t
 from bootcpy.ostree.objects import RepoTrees, commit_tree, open_tree, write_commit
 from bootcpy.ostree.repo import explained, transaction
 from bootcpy.ostree.sepolicy import has_policy, require_own_policy
+from bootcpy.ostree.verified import CheckedLayers
 
 # What buildah leaves behind when it mounts these over an image during a build.
 _BUILD_LEFTOVERS = ("hostname", "resolv.conf")
@@ -26,17 +27,15 @@ _AT_FDCWD = -100
 
 def merge_layers(
     repo: OSTree.Repo,
+    checked: CheckedLayers,
     *,
-    base: str | None,
-    layers: Sequence[str],
     manifest_text: str,
     config_text: str,
     manifest_digest: str,
 ) -> str:
     """Write the commit of an image from its layers' commits and return its checksum.
 
-    `base` is the embedded ostree commit of an image that has one; `layers` are laid
-    over it, or over nothing, in order.
+    The ordinary ones are laid over the embedded commit, or over nothing, in order.
 
     Raises:
         ImageContentError: a layer has a whiteout without a name, or the SELinux policy is
@@ -53,14 +52,14 @@ def merge_layers(
     with explained("cannot merge the layers"), transaction(repo):
         return write_commit(
             repo,
-            merged_tree(repo, base=base, layers=layers),
-            parent=base,
+            merged_tree(repo, checked),
+            parent=checked.base,
             metadata={key: GLib.Variant("s", value) for key, value in metadata.items()},
             timestamp_s=commit_timestamp(manifest, config),
         )
 
 
-def merged_tree(repo: OSTree.Repo, *, base: str | None, layers: Sequence[str]) -> TreeRef:
+def merged_tree(repo: OSTree.Repo, checked: CheckedLayers) -> TreeRef:
     """Return the tree that an image's layers make together; see `merge_layers`.
 
     `repo` is in a transaction.
@@ -70,11 +69,11 @@ def merged_tree(repo: OSTree.Repo, *, base: str | None, layers: Sequence[str]) -
             not all in the image.
         gi.repository.GLib.Error: libostree fails.
     """
-    root = _unite(repo, base, layers)
+    root = _unite(repo, checked.base, checked.layers)
     _drop_build_leftovers(repo, root)
     tree = root.write()
     require_own_policy(repo, root)
-    if layers and has_policy(root):  # an embedded commit alone is labelled already
+    if checked.layers and has_policy(root):  # an embedded commit alone is labelled already
         tree = _labelled(repo, tree)
     return tree
 

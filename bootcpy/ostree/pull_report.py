@@ -1,6 +1,6 @@
 """How far an import is: which layers are missing, and what has been read of them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bootcpy.model.layer_role import LayerRole
@@ -31,11 +31,16 @@ class Missing:
     unchecked: set[str] = field(default_factory=set)
 
     @property
-    def new(self) -> Iterator[Descriptor]:
+    def new(self) -> Sequence[Descriptor]:
         """The blobs to fetch of which, as far as can be told, nothing is here."""
-        return (
+        return [
             wanted.blob for wanted in self.layers if wanted.layer.blob.digest not in self.unchecked
-        )
+        ]
+
+    @property
+    def unchecked_bytes(self) -> int:
+        """What the blobs take up whose files are here, if others stored what they should."""
+        return self.size_bytes - sum(blob.size_bytes for blob in self.new)
 
     @property
     def size_bytes(self) -> int:

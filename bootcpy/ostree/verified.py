@@ -6,9 +6,11 @@ refs that are shared with other programs, `ostree/container/...`, are written an
 to decide anything: docs/trust.md says why.
 """
 
+from dataclasses import dataclass
+
 from bootcpy.model.image import ImageReference
 from bootcpy.model.layer_role import LayerRole, image_record, layer_record
-from bootcpy.model.oci import Layer
+from bootcpy.model.oci import Layer, LayerPlan
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.image_refs import find_image_commit, set_image_ref
 from bootcpy.ostree.layers import blob_ref
@@ -22,6 +24,33 @@ def find_layer(repo: OSTree.Repo, role: LayerRole, diff_id: str) -> str | None:
         ImageContentError: `diff_id` is no digest.
     """
     return resolve(repo, layer_record(role, diff_id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedLayers:
+    """What an image is merged of: its embedded commit if it has one, and ordinary layers."""
+
+    base: str | None
+    layers: tuple[str, ...]
+
+
+def find_layers(
+    repo: OSTree.Repo, plan: LayerPlan, tree_role: LayerRole
+) -> tuple[CheckedLayers | None, int]:
+    """Return the commits that an image is merged of, None if any never came here, and how many.
+
+    Raises:
+        ImageContentError: the image has something that is no digest.
+    """
+    wanted = [(LayerRole.COMMIT, plan.commit)] if plan.commit else []
+    wanted += [(tree_role, layer) for layer in plan.derived]
+    found = [find_layer(repo, role, layer.diff_id) for role, layer in wanted]
+    here = tuple(commit for commit in found if commit is not None)
+    if len(here) < len(found):
+        return None, len(found) - len(here)
+    if plan.commit is None:
+        return CheckedLayers(base=None, layers=here), 0
+    return CheckedLayers(base=here[0], layers=here[1:]), 0
 
 
 def record_layer(repo: OSTree.Repo, role: LayerRole, layer: Layer, commit: str) -> None:

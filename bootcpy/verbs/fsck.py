@@ -1,6 +1,6 @@
 """`bootc internals fsck`: whether what the system boots from is whole."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from bootcpy.model.progress import Progress
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.system.fsverity import has_verity
 from bootcpy.verbs.change import System, changing
+from bootcpy.verbs.fsck_layers import check_layers
 from bootcpy.verbs.rights import require_rights
 
 _BOOT = Path("/boot")
@@ -21,15 +22,20 @@ _YES = frozenset({"yes", "true", "1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A check by name, and what it found: nothing is well."""
+    """A check by name, and what it found: nothing is well.
+
+    `unknown` is what it could not look at, for want of something to compare with.
+    """
 
     check: str
     problem: str | None = None
+    unknown: str | None = None
 
 
-def fsck(progress: Progress) -> tuple[Finding, ...]:
-    """Run bootc's checks, `etc-resolvconf` and `fsverity`, and `boot-entries`, which is ours.
+def fsck(progress: Progress, *, fetch: bool) -> tuple[Finding, ...]:
+    """Run bootc's checks, `etc-resolvconf` and `fsverity`, and ours, `boot-entries` and `layers`.
 
+    With `fetch`, layers that were never checked here are fetched, to check them.
     When libostree cannot read its deployments, that is a finding of `deployments` in place
     of bootc's checks: the boot entries may say why.
 
@@ -40,10 +46,12 @@ def fsck(progress: Progress) -> tuple[Finding, ...]:
     entries = _finding("boot-entries", _check_boot_entries())
     try:
         with changing(progress) as system:
+            layers = check_layers(system, fetch=fetch)
             return (
                 _finding("etc-resolvconf", _check_resolv_conf(system)),
                 _finding("fsverity", _check_verity(system)),
                 entries,
+                _finding("layers", layers.problems, layers.unknown),
             )
     except DeploymentError as e:
         if not paths.OSTREE_BOOTED.exists():
@@ -61,8 +69,12 @@ def require_no_problem(findings: tuple[Finding, ...]) -> None:
         raise DeploymentError("Encountered errors", hint="correct what is named above")
 
 
-def _finding(name: str, problems: Iterator[str]) -> Finding:
-    return Finding(check=name, problem=shown_few(tuple(problems), limit=20, separator="; ") or None)
+def _finding(name: str, problems: Iterable[str], unknown: Iterable[str] = ()) -> Finding:
+    return Finding(check=name, problem=_listed(problems), unknown=_listed(unknown))
+
+
+def _listed(found: Iterable[str]) -> str | None:
+    return shown_few(tuple(found), limit=20, separator="; ") or None
 
 
 def _check_resolv_conf(system: System) -> Iterator[str]:

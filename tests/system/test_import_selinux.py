@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import ImageContentError
+from bootcpy.ostree.recheck import Rechecked, recheck
+from bootcpy.ostree.repo import open_repo
 from tests.layers import Member, directory, file, symlink, whiteout
 from tests.system.encapsulate import Commit, labels
 from tests.system.oci_images import LayerBlob, OciDirectory
@@ -55,6 +57,7 @@ def test_files_are_labelled_by_the_policy_of_the_merged_tree(
     again = listing(repo_path, pull(repo_path, second))
     assert again["usr/bin/tool"] == found["usr/bin/tool"]
     assert again["usr/bin/more"].count("security.selinux") == 1
+    assert recheck(open_repo(repo_path), repo_path, merged) == Rechecked()
 
 
 def test_a_label_that_a_layer_brings_is_replaced(repo_path: Path, oci: OciDirectory) -> None:

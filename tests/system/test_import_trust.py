@@ -9,8 +9,10 @@ import pytest
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.image import ImageReference
-from bootcpy.ostree import export, gc
+from bootcpy.model.room import Download
+from bootcpy.ostree import export, gc, importer
 from bootcpy.ostree.repo import list_refs, open_repo
+from bootcpy.system import skopeo
 from tests.layers import Member, bootable_tree, file
 from tests.system.encapsulate import Commit, Encapsulation, labels
 from tests.system.oci_images import LayerBlob, OciDirectory
@@ -238,6 +240,23 @@ def test_a_repository_of_an_older_version_goes_on_working(
     assert len(story.notes) == 1
     gc.collect(open_repo(repo_path), deployed={OS})
     require_sound(repo_path)
+
+
+def test_what_is_here_unchecked_needs_no_room(repo_path: Path, oci: OciDirectory) -> None:
+    pull(repo_path, oci.add_image([BASE]), record_as=OS)
+    _forget(repo_path)
+    asked: list[Download] = []
+    with skopeo.opened(oci.add_image([BASE, GOOD], tag="newer")) as image:
+        importer.pull(
+            repo_path, image, record_as=OS, progress=Recorder(), before_fetch=asked.append
+        )
+    expected = Download(
+        name=OS.name,
+        size_bytes=len(BASE.blob) + len(GOOD.blob),
+        unpacked_bytes=3 * len(GOOD.blob),
+        replaced_bytes=len(BASE.blob),
+    )
+    assert asked == [expected]
 
 
 def test_what_others_know_a_layer_by_is_set_right(repo_path: Path, oci: OciDirectory) -> None:

@@ -1,0 +1,82 @@
+"""Whether a merged image is what its checked layers make."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bootcpy.model.layer_role import LayerRole
+from bootcpy.model.oci import ImageConfig, Manifest, classify_layers
+from bootcpy.model.tree import TreeRef
+from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.encapsulated import role_of_layers_over
+from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST
+from bootcpy.ostree.layers import KEY_IMPORTER_VERSION
+from bootcpy.ostree.merge import merged_tree
+from bootcpy.ostree.objects import RepoTrees, commit_metadata, commit_tree
+from bootcpy.ostree.repo import explained, scratch
+from bootcpy.ostree.verified import find_layer, find_layers
+
+_OUR_MERGES = "bootcpy "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rechecked:
+    """What a check of an image found.
+
+    Attributes:
+        different: the paths that are not as the layers have them.
+        unknown: how many layers of the image were never checked here; then nothing is known.
+    """
+
+    different: tuple[str, ...] = ()
+    unknown: int = 0
+
+
+def recheck(repo: OSTree.Repo, repo_path: Path, commit: str) -> Rechecked | None:
+    """Merge the layers of an image's commit once more and compare; None for other commits.
+
+    Nothing is written. Programs that are not ours merge the attributes of directories by
+    another rule (docs/trust.md), so those count in our own merges only.
+
+    Raises:
+        ImageContentError: the commit's record of its image is malformed.
+        NoSpaceError, BootcpyError: see `explained`.
+    """
+    with explained(f"the commit {commit} cannot be checked"):
+        metadata = commit_metadata(repo, commit)
+        if not {KEY_MANIFEST, KEY_CONFIG} <= metadata.keys():
+            return None
+        manifest = Manifest.parse(str(metadata[KEY_MANIFEST]))
+        plan = classify_layers(manifest, ImageConfig.parse(str(metadata[KEY_CONFIG])))
+        base = find_layer(repo, LayerRole.COMMIT, plan.commit.diff_id) if plan.commit else None
+        checked, unknown = find_layers(repo, plan, role_of_layers_over(repo_path, base))
+        if checked is None:
+            return Rechecked(unknown=unknown)
+        ours = str(metadata.get(KEY_IMPORTER_VERSION, "")).startswith(_OUR_MERGES)
+        with scratch(repo):
+            expected = merged_tree(repo, checked)
+            found = _differences(repo, commit_tree(repo, commit), expected, attributes=ours)
+            return Rechecked(different=tuple(sorted(found)))
+
+
+def _differences(
+    repo: OSTree.Repo, found: TreeRef, expected: TreeRef, *, attributes: bool
+) -> Iterator[str]:
+    """Yield the paths at which two trees differ; not what is below a directory of only one."""
+    trees = RepoTrees(repo)
+    todo = [("", found, expected)]
+    while todo:
+        path, one, other = todo.pop()
+        if attributes and one.meta != other.meta:
+            yield f"{path}/"
+        if one.contents == other.contents:
+            continue
+        left, right = trees.load(one.contents), trees.load(other.contents)
+        for name in left.files.keys() | right.files.keys():
+            if left.files.get(name) != right.files.get(name):
+                yield f"{path}/{name}"
+        for name in left.dirs.keys() | right.dirs.keys():
+            if name in left.dirs and name in right.dirs:
+                todo.append((f"{path}/{name}", left.dirs[name], right.dirs[name]))
+            else:
+                yield f"{path}/{name}/"
