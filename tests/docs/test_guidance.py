@@ -12,7 +12,13 @@ import pytest
 from bootcpy import errors
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("CONTRIBUTING.md", "README.md", "docs/tutorial.md", "docs/on-disk-layout.md")
+PAGES = (
+    "CONTRIBUTING.md",
+    "README.md",
+    "docs/tutorial.md",
+    "docs/on-disk-layout.md",
+    "docs/trust.md",
+)
 GUIDES = ("CONTRIBUTING.md", "AGENTS.md", "README.md")
 
 
