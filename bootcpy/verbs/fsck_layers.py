@@ -76,12 +76,16 @@ def _fetch(system: System, deployment: Deployment) -> None:
     """
     origin, record = deployment.origin.image, deployment.image
     if origin is None or record is None:
-        raise ImageUnavailableError("its origin does not say where it came from")
+        raise ImageUnavailableError(
+            "its origin does not say where it came from", hint="follow an image: bootc switch IMAGE"
+        )
     digest = record.manifest_digest
 
     def use(source: OpenedImage) -> None:
         if source.manifest_digest != digest:
-            raise ImageUnavailableError(f"{origin.image} is another version by now")
+            raise ImageUnavailableError(
+                f"{origin.image} is another version by now", hint="upgrade to it: bootc upgrade"
+            )
         importer.import_layers(
             REPO,
             source,

@@ -54,7 +54,7 @@ def test_many_updates_in_a_row(
         guest.run(f"bootc switch --quiet {registry.from_guest(_NAME)}", timeout_s=_PATIENCE_S)
         update = _update(guest, registry, 2)
         assert digests(guest) == {"staged": update, "booted": built_image.digest, "rollback": None}
-        second = _facts(guest)
+        second, second_digest = _facts(guest), update
         assert second.scratch == frozenset()
 
         for number in range(3, updates + 1):
@@ -62,8 +62,8 @@ def test_many_updates_in_a_row(
         assert digests(guest) == {"staged": update, "booted": built_image.digest, "rollback": None}
         last = _facts(guest)
         # The last has taken the place of the second, which left nothing.
-        assert second.refs - last.refs == {_layer_ref(2)}
-        assert last.refs - second.refs == {_layer_ref(updates)}
+        assert second.refs - last.refs == _refs(2, second_digest)
+        assert last.refs - second.refs == _refs(updates, update)
         assert len(last.directories) == len(second.directories)
         assert last.scratch == frozenset()
         assert last.objects == second.objects
@@ -84,8 +84,14 @@ def _layer(number: int) -> bytes:
     )
 
 
-def _layer_ref(number: int) -> str:
-    return f"ostree/container/blob/{escape_ref(sha256(_layer(number)))}"
+def _refs(number: int, digest: str) -> set[str]:
+    """Return the refs that an update has to itself; its layer is not compressed."""
+    layer = escape_ref(sha256(_layer(number)))
+    return {
+        f"ostree/container/blob/{layer}",
+        f"bootcpy/layer/tree/{layer}",
+        f"bootcpy/image/{escape_ref(digest)}",
+    }
 
 
 def _publish(registry: Registry, number: int) -> str:

@@ -34,11 +34,12 @@ ostree refs $repo --create={_REF} "$commit"
 ostree admin os-init $sysroot debian
 ostree admin deploy $sysroot --os=debian $kargs --karg-append=plain.host=1 {_REF}
 ostree admin undeploy $sysroot 1
-largest=$(for layer in $(ostree refs $repo --list ostree/container/blob); do
+largest=$(for layer in $(ostree refs $repo --list bootcpy/layer); do
     echo "$(ostree ls $repo -R "$layer" | wc -l) $layer"
 done | sort -n | tail -n 1 | cut -d ' ' -f 2)
 ostree refs $repo --create=kept "$largest"
 ostree refs $repo --delete ostree/container
+ostree refs $repo --delete bootcpy
 ostree refs $repo --create="$largest" kept
 ostree refs $repo --delete kept
 rm -r ostree/deploy/default .bootc-aleph.json ostree/bootc
@@ -99,8 +100,8 @@ def _plain_disk(built: image.BuiltImage, base: Path, path: Path) -> qemu.Disk:
         steps.run(["cp", "--sparse=always", "--reflink=auto", base, path])
         refs = run_on_root(built, path, _MAKE_PLAIN, writable=True).split()
     assert _REF in refs
-    containers = [ref.rpartition("/")[0] for ref in refs if ref.startswith("ostree/container/")]
-    assert containers == ["ostree/container/blob"]
+    of_images = [ref for ref in refs if ref.startswith(("ostree/container/", "bootcpy/"))]
+    assert [ref.rpartition("/")[0] for ref in of_images] == ["bootcpy/layer/tree"]
     return qemu.Disk(path=path)
 
 

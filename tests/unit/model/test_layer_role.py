@@ -19,7 +19,7 @@ _DIFF_IDS = [f"sha256:{digit * 64}" for digit in "123"]
 
 def _image(final: str | None) -> tuple[Manifest, ImageConfig]:
     labels = {"ostree.final-diffid": final} if final else {}
-    layers = [{"digest": f"b{index}", "size": 1} for index in range(3)]
+    layers = [{"digest": f"sha256:{index:064}", "size": 1} for index in range(3)]
     manifest = Manifest.parse(json.dumps({"config": layers[0], "layers": layers}))
     config = {"config": {"Labels": labels}, "rootfs": {"diff_ids": _DIFF_IDS}}
     return manifest, ImageConfig.parse(json.dumps(config))

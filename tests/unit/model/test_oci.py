@@ -309,8 +309,18 @@ def test_classify_layers(
         (["1"], [], None, "1 layers, its configuration 0"),
         (["1"], ["d1"], "d9", "names no layer: sha256:0+6439"),
         (["1", "2", "2"], ["d1", "d2", "d2"], "d2", "multiple layers"),
-        (["1", "2", "2"], ["d1", "d2", "d3"], None, "says of layer 2 that it has diff_id d2, and"),
-        (["2", "1", "2"], ["d1", "d2", "d3"], "d1", "says of layer 2 that it has diff_id d1, and"),
+        (
+            ["1", "2", "2"],
+            ["d1", "d2", "d3"],
+            None,
+            f"layer {digest_of('2')} that it has diff_id {digest_of('d2')}, and",
+        ),
+        (
+            ["2", "1", "2"],
+            ["d1", "d2", "d3"],
+            "d1",
+            f"layer {digest_of('2')} that it has diff_id {digest_of('d1')}, and",
+        ),
     ],
 )
 def test_classify_layers_refuses(
