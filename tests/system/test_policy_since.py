@@ -64,7 +64,7 @@ def _answer(run: _Run, *words: str) -> str:
 def _refusal(run: _Run, *words: str) -> str:
     finished = run(*words)
     assert finished.returncode == 1, finished.stdout
-    error, hint = finished.stderr.splitlines()
+    *_, error, hint = finished.stderr.splitlines()  # a note that the lock is taken may precede
     assert hint == _HINT
     return error.removeprefix("error: ")
 
@@ -267,7 +267,7 @@ def test_a_signature_that_nobody_checks_is_not_demanded(
     words = ("switch", "--transport", "oci", "--enforce-container-sigpolicy", str(layout))
     finished = run(*words)
     assert finished.returncode == 1
-    error, hint = finished.stderr.splitlines()
+    *_, error, hint = finished.stderr.splitlines()
     assert error.startswith(f"error: {policy} ")
     assert error.endswith(said)
     assert hint.startswith("hint: ")
