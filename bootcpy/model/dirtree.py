@@ -6,29 +6,134 @@ container is its members one after the other, and behind them where each one end
 as narrow as its whole size allows; where the last member of a tuple ended is left out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate, pairwise
-from typing import Final, TypeVar
+import struct
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import IO, Final, TypeVar
 
 from bootcpy.errors import BootcpyError
 from bootcpy.model.tree import Listing, TreeRef
 
 _CHECKSUM_BYTES: Final = 32
 _WIDTHS: Final = (1, 2, 4, 8)
+_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}  # of struct
+_NARROW_NAME: Final = 256 - _CHECKSUM_BYTES - 1  # of an entry whose offset takes one byte
+_IN_MEMORY_BYTES: Final = 128 << 10
+_ENDS_AT_ONCE: Final = 16384
+
+Spool = Callable[[], IO[bytes]]
 
 _Entry = TypeVar("_Entry")
 
 
+class DirtreeWriter:
+    """A dirtree object that grows; names come in the order of their bytes.
+
+    With `spool`, which makes temporary files, little of a large one is in memory.
+    """
+
+    __slots__ = ("_dirs", "_files")
+
+    def __init__(self, spool: Spool | None = None) -> None:
+        """Begin empty."""
+        self._files = _ArrayWriter(spool)
+        self._dirs = _ArrayWriter(spool)
+
+    def add_file(self, name: bytes, checksum: bytes) -> None:
+        """Add a file, or symbolic link, by the checksum of its content object."""
+        end = len(name) + 1
+        if end < _NARROW_NAME:
+            self._files.add(b"%b\0%b%c" % (name, checksum, end))
+        else:
+            self._files.add(_framed(name + b"\0" + checksum, [end]))
+
+    def add_directory(self, name: bytes, contents: bytes, meta: bytes) -> None:
+        """Add a directory by the checksums of its own objects."""
+        end = len(name) + 1
+        self._dirs.add(_framed(name + b"\0" + contents + meta, [end + _CHECKSUM_BYTES, end]))
+
+    @property
+    def body_bytes(self) -> int:
+        """The size of the object without its offsets, which is cheap to know."""
+        return self._files.body_bytes + self._dirs.body_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the object."""
+        both = self._files.size_bytes + self._dirs.size_bytes
+        return both + _offset_width(both, 1)
+
+    def pieces(self) -> Iterator[bytes | bytearray]:
+        """Yield the object, once; the pieces are as large as what is kept in memory."""
+        files_bytes = 0
+        for piece in self._files.pieces():
+            files_bytes += len(piece)
+            yield piece
+        both_bytes = files_bytes
+        for piece in self._dirs.pieces():
+            both_bytes += len(piece)
+            yield piece
+        yield files_bytes.to_bytes(_offset_width(both_bytes, 1), "little")
+
+
+class _ArrayWriter:
+    """An array of an object: the members so far, and where each of them ends."""
+
+    __slots__ = ("_body", "_ends", "_file", "_spool", "body_bytes")
+
+    def __init__(self, spool: Spool | None) -> None:
+        self._spool = spool
+        self._file: IO[bytes] | None = None
+        self._body = bytearray()
+        self.body_bytes = 0
+        self._ends = array("I")  # of four bytes: no object comes near 4 GiB
+
+    def add(self, element: bytes) -> None:
+        self._body += element
+        self.body_bytes += len(element)
+        self._ends.append(self.body_bytes)
+        if self._spool is not None and len(self._body) > _IN_MEMORY_BYTES:
+            if self._file is None:
+                self._file = self._spool()
+            self._file.write(self._body)
+            self._body.clear()
+
+    @property
+    def size_bytes(self) -> int:
+        return self.body_bytes + len(self._ends) * _offset_width(self.body_bytes, len(self._ends))
+
+    def pieces(self) -> Iterator[bytes | bytearray]:
+        if not self._ends:
+            return
+        if self._file is not None:
+            self._file.seek(0)
+            while piece := self._file.read(_IN_MEMORY_BYTES):
+                yield piece
+            self._file.close()
+        yield self._body
+        width = _offset_width(self.body_bytes, len(self._ends))
+        for start in range(0, len(self._ends), _ENDS_AT_ONCE):
+            yield _offsets(self._ends[start : start + _ENDS_AT_ONCE], width)
+
+
+def _offset_width(body_bytes: int, count: int) -> int:
+    """Return how wide the offsets behind a container of so many bytes are."""
+    return next(width for width in _WIDTHS if body_bytes + count * width < 1 << (8 * width))
+
+
+def _offsets(ends: Sequence[int], width: int) -> bytes:
+    return struct.pack(f"<{len(ends)}{_CODES[width]}", *ends)
+
+
 def serialise_dirtree(listing: Listing) -> bytes:
     """Return the object that holds `listing`: in normal form, names in the order of their bytes."""
-    files = _array(
-        _tuple(name, bytes.fromhex(checksum)) for name, checksum in _ordered(listing.files)
-    )
-    dirs = _array(
-        _tuple(name, bytes.fromhex(ref.contents), bytes.fromhex(ref.meta))
-        for name, ref in _ordered(listing.dirs)
-    )
-    return _framed(files + dirs, [len(files)])
+    writer = DirtreeWriter()
+    for name, checksum in _ordered(listing.files):
+        writer.add_file(name.encode(), bytes.fromhex(checksum))
+    for name, ref in _ordered(listing.dirs):
+        writer.add_directory(name.encode(), bytes.fromhex(ref.contents), bytes.fromhex(ref.meta))
+    return b"".join(writer.pieces())
 
 
 def parse_dirtree(octets: bytes) -> Listing:
@@ -61,24 +166,9 @@ def _ordered(entries: Mapping[str, _Entry]) -> list[tuple[str, _Entry]]:
     return sorted(entries.items(), key=lambda entry: entry[0].encode())
 
 
-def _tuple(name: str, *checksums: bytes) -> bytes:
-    """Return a name and its checksums as a tuple; offsets stand in reverse order."""
-    text = name.encode() + b"\0"
-    ends = [len(text) + index * _CHECKSUM_BYTES for index in range(len(checksums))]
-    return _framed(text + b"".join(checksums), ends[::-1])
-
-
-def _array(elements: Iterable[bytes]) -> bytes:
-    listed = list(elements)
-    return _framed(b"".join(listed), list(accumulate(map(len, listed))))
-
-
 def _framed(body: bytes, ends: list[int]) -> bytes:
     """Return a container's members with its offsets behind them."""
-    if not ends:
-        return body
-    width = next(width for width in _WIDTHS if len(body) + len(ends) * width < 1 << (8 * width))
-    return body + b"".join(end.to_bytes(width, "little") for end in ends)
+    return body + _offsets(ends, _offset_width(len(body), len(ends)))
 
 
 def _width_of(size: int) -> int:

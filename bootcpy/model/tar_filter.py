@@ -7,6 +7,7 @@ so that both programs get the same tree from the same layer.
 from dataclasses import dataclass
 
 from bootcpy.errors import ImageContentError
+from bootcpy.model.layer_limits import hostile, require_path, shown
 
 # Of these only the directory itself is kept: at run time something is mounted there.
 API_DIRECTORIES = frozenset({"run", "tmp", "proc", "sys", "dev"})
@@ -16,6 +17,7 @@ REPO_PREFIX = "sysroot/ostree/repo/"
 
 # Trees are walked recursively; real ones are not half as deep.
 DEEPEST = 200
+_SURELY_SHORT = 63  # a character takes up to four bytes, and a name 255
 
 WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = ".wh..wh..opq"
@@ -39,21 +41,18 @@ def normalise(raw: str) -> str:
     """Return `raw` relative and without empty or `.` components; the root is empty.
 
     Raises:
-        ImageContentError: it has a `..` component, too many components, or is not UTF-8.
+        ImageContentError: it has a `..` component, too many or too long components, or is
+            not UTF-8.
     """
     parts = [part for part in raw.split("/") if part not in {"", "."}]
     if ".." in parts:
-        raise ImageContentError(
-            f"the layer has a member whose path leaves the tree: {raw!r}",
-            hint="the image is malformed or hostile; do not use it",
-        )
+        raise hostile(f"the layer has a member whose path leaves the tree: {shown(raw)}")
     if len(parts) > DEEPEST:
-        raise ImageContentError(
-            f"the layer has a member deeper than {DEEPEST} directories: {raw[:80]!r}...",
-            hint="the image is malformed or hostile; do not use it",
-        )
+        raise hostile(f"the layer has a member deeper than {DEEPEST} directories: {shown(raw)}")
     path = "/".join(parts)
-    require_utf8(path, "member whose name")
+    if len(path) > _SURELY_SHORT or not path.isprintable():
+        require_utf8(path, "member whose name")
+        require_path(path)
     return path
 
 
@@ -69,7 +68,7 @@ def require_utf8(text: str, what: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise ImageContentError(
-            f"the layer has a {what} is not UTF-8: {text!r}",
+            f"the layer has a {what} is not UTF-8: {shown(text)}",
             hint="rename the file in the image; ostree stores UTF-8 names only",
         ) from None
 

@@ -4,7 +4,7 @@ A tree is known by the checksum of its dirtree object; what is in it is loaded w
 is looked at, and a directory that the union does not touch is never loaded at all.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -108,44 +108,6 @@ def split_path(path: str) -> tuple[str, str]:
     """Return the directory part and the last component of `path`."""
     directory, _, name = path.rpartition("/")
     return directory, name
-
-
-def unite_shards(base: Directory, other: Directory) -> None:
-    """Add to `base` what `other`, another part of the same layer, holds."""
-    if base.stored() is not None and base.stored() == other.stored():
-        return
-    base.files.update(other.files)
-    for name, theirs in other.dirs.items():
-        ours = base.dirs.get(name)
-        if ours is None:
-            base.dirs[name] = theirs
-        else:
-            unite_shards(ours, theirs)
-
-
-def link_files(root: Directory, links: Iterable[tuple[str, str]]) -> None:
-    """Give each path of `links` the content of its target, as a hard link does.
-
-    Raises:
-        ImageContentError: a target is not a file of the same layer.
-    """
-    for path, target in links:
-        directory, name = split_path(target)
-        holder = root.find(directory)
-        content = holder.files.get(name) if holder else None
-        if content is None:
-            raise ImageContentError(
-                f"the layer's hard link {path!r} points to {target!r}, which the layer lacks",
-                hint="the image is malformed or hostile; do not use it",
-            )
-        directory, name = split_path(path)
-        parent = root.find(directory)
-        if parent is None or name in parent.dirs:
-            raise ImageContentError(
-                f"the layer's hard link {path!r} stands in for a directory",
-                hint="the image is malformed or hostile; do not use it",
-            )
-        parent.files[name] = content
 
 
 def apply_layer(

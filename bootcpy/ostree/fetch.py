@@ -37,6 +37,29 @@ class WantedLayer:
     role: LayerRole
 
 
+@contextmanager
+def naming_layer(wanted: WantedLayer) -> Generator[None]:
+    """Have errors about a layer's content say which layer it is.
+
+    Raises:
+        ImageContentError: instead of the one that was raised.
+    """
+    try:
+        yield
+    except ImageContentError as e:
+        message = f"layer {wanted.layer.blob.digest}: {e.message}"
+        raise ImageContentError(message, hint=e.hint) from e
+
+
+@dataclass(frozen=True, slots=True)
+class BegunLayer:
+    """A layer that flows: its index among those wanted, and its blob, still to be read."""
+
+    index: int
+    wanted: WantedLayer
+    blob: Blob
+
+
 class LayerJob(ABC):
     """A layer under way: its blob, and the children that take it in."""
 
@@ -69,11 +92,8 @@ class LayerJob(ABC):
         Raises:
             ImageContentError: instead of the one that was raised.
         """
-        try:
+        with naming_layer(self.wanted):
             yield
-        except ImageContentError as e:
-            message = f"layer {self.wanted.layer.blob.digest}: {e.message}"
-            raise ImageContentError(message, hint=e.hint) from e
 
     def first_running(self) -> Child[Any] | None:
         """Return a child that has not ended yet, None when all have."""
@@ -104,21 +124,49 @@ def fetch_layers(
         ImageContentError: a layer is corrupt.
         BootcpyError: what went wrong in a child that stopped reading.
     """
-    todo = list(enumerate(wanted))
-    jobs: list[_Job] = []
+
+    def start_one(blobs: Sequence[BegunLayer], stack: ExitStack) -> list[_Job]:
+        return [start(begun.index, begun.wanted, begun.blob, stack) for begun in blobs]
+
+    groups = [[index] for index in range(len(wanted))]
+    yield from fetch_groups(image, wanted, groups, start_one, at_once=at_once, progress=progress)
+
+
+def fetch_groups(
+    image: OpenedImage,
+    wanted: Sequence[WantedLayer],
+    groups: Sequence[Sequence[int]],
+    start: Callable[[Sequence[BegunLayer], ExitStack], Sequence[_Job]],
+    *,
+    at_once: int,
+    progress: Callable[[dict[int, int]], None],
+) -> Iterator[_Job]:
+    """Fetch layers as `fetch_layers` does, those of one group of indexes at the same time.
+
+    `start` makes the jobs of a group whose blobs begin to flow; `at_once` counts groups.
+
+    Raises:
+        BootcpyError: see `fetch_layers`.
+    """
+    todo = list(groups)
+    running: list[list[_Job]] = []
     asked: _Job | None = None
     watch = Watch(None)
     with ExitStack() as children:
-        while todo or jobs:
+        while todo or running:
             if asked is None:
-                while todo and len(jobs) < at_once:
-                    index, layer = todo.pop(0)
-                    jobs.append(start(index, layer, _start_blob(image, layer), children))
-                    children.callback(jobs[-1].pipe.close)
+                while todo and len(running) < at_once:
+                    begun = [
+                        BegunLayer(index, wanted[index], _start_blob(image, wanted[index]))
+                        for index in todo.pop(0)
+                    ]
+                    running.append(_closed_with(children, start(begun, children)))
+                jobs = [job for group in running for job in group]
                 asked = next((job for job in jobs if not job.delivered), None)
                 if asked:
                     image.ask_to_finish(asked.blob)
                     watch = Watch(image.stall_timeout_s)
+            jobs = [job for group in running for job in group]
             waiting = [job.first_running() for job in jobs if job.delivered]
             ready, _, _ = select(
                 [child for child in waiting if child] + ([image] if asked else []),
@@ -134,8 +182,17 @@ def fetch_layers(
             elif asked and watch.stalled(asked.counter.value, ours_to_read=asked.pipe.has_bytes()):
                 raise _stalled(image, asked.wanted)
             for job in [job for job in jobs if job.delivered and not job.first_running()]:
-                jobs.remove(job)
+                for group in running:
+                    if job in group:
+                        group.remove(job)
                 yield job
+            running = [group for group in running if group]
+
+
+def _closed_with(stack: ExitStack, jobs: Sequence[_Job]) -> list[_Job]:
+    for job in jobs:
+        stack.callback(job.pipe.close)
+    return list(jobs)
 
 
 def _start_blob(image: OpenedImage, wanted: WantedLayer) -> Blob:

@@ -1,26 +1,19 @@
 """One layer becomes one commit: the parts that are alike whatever the layer came from.
 
-The heavy half, hashing and storing files, runs in children (`store_archive`, and
-`unpacked.store_batch`); the light half, putting their trees together and writing the commit, in
-the parent. A layer's ref is written last, so that a ref always names a whole layer.
+The heavy half, hashing and storing files, runs in children (`bootcpy.ostree.streamed`, and
+`unpacked.store_batch`); the light half, writing the commit, in the parent. A layer's ref is
+written last, so that a ref always names a whole layer.
 """
 
-import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bootcpy import __version__
 from bootcpy.model.image import escape_ref
-from bootcpy.model.tree import Directory, TreeRef, link_files, unite_shards
+from bootcpy.model.tree import TreeRef
 from bootcpy.ostree.bindings import GLib, OSTree
-from bootcpy.ostree.objects import (
-    RepoTrees,
-    commit_metadata,
-    write_commit,
-    write_directory_metadata,
-)
-from bootcpy.ostree.repo import BLOB_REFS, explained
-from bootcpy.system.layer_stream import STASH, LayerSummary
+from bootcpy.ostree.objects import commit_metadata, write_commit, write_directory_metadata
+from bootcpy.ostree.repo import BLOB_REFS
 
 KEY_IMPORTER_VERSION = "ostree.importer.version"
 # Ours, on layer commits. Other programs ignore them, and layers of theirs lack them.
@@ -47,24 +40,6 @@ class LayerTraits:
     whiteouts: bool = True
 
 
-def store_archive(repo: OSTree.Repo, tar_fd: int) -> TreeRef:
-    """Store the files of a filtered tar and return their tree; closes the descriptor.
-
-    `repo` is in a transaction; this may be a child that was forked since that began.
-
-    Raises:
-        NoSpaceError, BootcpyError: see `explained`.
-    """
-    tree = OSTree.MutableTree.new()
-    modifier = OSTree.RepoCommitModifier.new(OSTree.RepoCommitModifierFlags.NONE, None)
-    try:
-        with explained("cannot store the layer"):
-            repo.write_archive_to_mtree_from_fd(tar_fd, tree, modifier, True, None)  # noqa: FBT003
-            return write_tree(repo, tree)
-    finally:
-        os.close(tar_fd)
-
-
 def write_tree(repo: OSTree.Repo, tree: OSTree.MutableTree) -> TreeRef:
     """Store a tree that was filled from files and return it."""
     if not tree.get_metadata_checksum():  # an archive without a single directory
@@ -76,25 +51,7 @@ def write_tree(repo: OSTree.Repo, tree: OSTree.MutableTree) -> TreeRef:
     return TreeRef(contents, meta)
 
 
-def unite_archives(
-    repo: OSTree.Repo, shards: Iterable[TreeRef], summary: LayerSummary
-) -> Directory:
-    """Put the shards of a filtered layer together, hard links included.
-
-    Raises:
-        ImageContentError: a hard link points to nothing.
-    """
-    first, *others = [Directory.from_ref(RepoTrees(repo), ref) for ref in shards]
-    for other in others:
-        unite_shards(first, other)
-    link_files(first, summary.links.items())
-    if STASH in summary.implicit:
-        summary.implicit = {path for path in summary.implicit if not path.startswith(STASH)}
-        first.dirs.pop(STASH, None)
-    return first
-
-
-def write_layer(repo: OSTree.Repo, root: Directory, traits: LayerTraits) -> str:
+def write_layer(repo: OSTree.Repo, tree: TreeRef, traits: LayerTraits) -> str:
     """Write the commit of a layer and return its checksum; no ref names it yet.
 
     `repo` is in a transaction.
@@ -105,7 +62,7 @@ def write_layer(repo: OSTree.Repo, root: Directory, traits: LayerTraits) -> str:
     }
     if traits.implicit is not None:
         metadata[KEY_IMPLICIT] = GLib.Variant("as", sorted(traits.implicit))
-    return write_commit(repo, root.write(), metadata=metadata)
+    return write_commit(repo, tree, metadata=metadata)
 
 
 def read_traits(repo: OSTree.Repo, commit: str) -> LayerTraits:

@@ -8,28 +8,28 @@ can be stored under another's name.
 import hashlib
 import re
 import stat
-import tarfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.object_names import ObjectKind, ObjectName, parse_object_name
 from bootcpy.model.size import KIB, MIB
+from bootcpy.model.tar_headers import TarMember
 from bootcpy.model.tree import Listing, TreeRef
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.objects import RepoTrees, write_commit, write_directory_metadata
 from bootcpy.ostree.repo import explained, open_repo, transaction
 from bootcpy.system.layer_tar import ByteCounter, decompressed, members, opened_tar
+from bootcpy.system.tar_reader import TarReader
 
 # As ostree-ext: what exceeds these is no object that ostree wrote.
 _METADATA_LIMIT: Final = 10 * MIB
 _XATTRS_LIMIT: Final = 1 * MIB
 _NAMED_XATTRS_LIMIT: Final = 64 * MIB  # of all that are kept in memory
 _INLINE_LIMIT: Final = 127 * KIB
-_CHUNK_BYTES: Final = 1 * MIB
 
 # libostree's words for an object that is not what it should be; it has no error code for it.
 _BLAMES_OBJECT: Final = re.compile(r"[Cc]orrupt|[Ii]nvalid (?!argument)")
@@ -135,19 +135,18 @@ def _read(
 class _Content:
     """An object's member of the tar."""
 
-    header: tarfile.TarInfo
-    tar: tarfile.TarFile
+    header: TarMember
+    tar: TarReader
 
-    def open(self) -> IO[bytes]:
-        stream = self.tar.extractfile(self.header) if self.header.isreg() else None
-        if stream is None:
+    def chunks(self) -> Iterator[bytes]:
+        if not self.header.isreg():
             raise _malformed(f"the member {self.header.name!r} is not a regular file")
-        return stream
+        return self.tar.content(self.header)
 
     def read(self, limit_bytes: int) -> bytes:
         if self.header.size > limit_bytes:
             raise _malformed(f"the object {self.header.name!r} has {self.header.size} bytes")
-        return self.open().read()
+        return b"".join(self.chunks())
 
 
 def _malformed(what: str) -> ImageContentError:
@@ -221,9 +220,9 @@ class _FileObjects:
             )
             return
         mode = stat.S_IFREG | header.mode
-        stream = content.open()
+        chunks = content.chunks()
         if header.size <= _INLINE_LIMIT:
-            whole = stream.read()
+            whole = b"".join(chunks)
             self._repo.write_regfile_inline(
                 checksum, header.uid, header.gid, mode, xattrs, whole, None
             )
@@ -231,7 +230,7 @@ class _FileObjects:
         writer = self._repo.write_regfile(
             checksum, header.uid, header.gid, mode, header.size, xattrs
         )
-        while chunk := stream.read(_CHUNK_BYTES):
+        for chunk in chunks:
             writer.write_all(chunk, None)
         writer.finish(None)
 

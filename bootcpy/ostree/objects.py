@@ -5,17 +5,27 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from bootcpy.model.dirtree import parse_dirtree, serialise_dirtree
 from bootcpy.model.tree import Directory, Listing, TreeRef
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 
 _CHUNK_BYTES = 1 << 20
-_DIRTREE_TYPE = "(a(say)a(sayay))"
+DIRTREE_TYPE = "(a(say)a(sayay))"
 _NO_XATTRS: tuple[tuple[bytes, bytes], ...] = ()
 # Set by the overlay driver on what it stores; they mean nothing in an image.
 OVERLAY_XATTRS = b"trusted.overlay."
+
+
+class FileFacts(NamedTuple):
+    """What belongs to a regular file beside its content; `mode` includes the file type."""
+
+    uid: int
+    gid: int
+    mode: int
+    xattrs: GLib.Variant
+    size_bytes: int
 
 
 class RepoTrees:
@@ -33,7 +43,7 @@ class RepoTrees:
     def store(self, listing: Listing) -> str:
         """Write a dirtree object, names in byte order as libostree demands."""
         content = GLib.Bytes.new(serialise_dirtree(listing))
-        kind = GLib.VariantType(_DIRTREE_TYPE)
+        kind = GLib.VariantType(DIRTREE_TYPE)
         tree = GLib.Variant.new_from_bytes(kind, content, True)  # noqa: FBT003
         _, checksum = self._repo.write_metadata(OSTree.ObjectType.DIR_TREE, None, tree, None)
         return bytes(checksum).hex()
@@ -69,13 +79,17 @@ def _swap(number: int) -> int:
 
 
 def read_xattrs(path: Path) -> list[tuple[bytes, bytes]]:
-    """Return a file's extended attributes by name, without the overlay driver's."""
+    """Return a file's extended attributes by name, without the overlay driver's.
+
+    Those without a value are left out, as they are by libostree when it reads a file.
+    """
     names = (os.fsencode(name) for name in os.listxattr(path, follow_symlinks=False))
-    return [
+    found = (
         (name, os.getxattr(path, name, follow_symlinks=False))
         for name in sorted(names)
         if not name.startswith(OVERLAY_XATTRS)
-    ]
+    )
+    return [(name, value) for name, value in found if value]
 
 
 def store_file(repo: OSTree.Repo, path: Path) -> str:
@@ -97,24 +111,27 @@ def store_file(repo: OSTree.Repo, path: Path) -> str:
         checksum = _content_checksum(content, found.st_uid, found.st_gid, mode, xattrs)
     _, known = repo.has_object(OSTree.ObjectType.FILE, checksum, None)
     if not known:
-        info = Gio.FileInfo()
-        info.set_file_type(Gio.FileType.REGULAR)
-        info.set_size(found.st_size)
-        for name, value in (("uid", found.st_uid), ("gid", found.st_gid), ("mode", mode)):
-            info.set_attribute_uint32(f"unix::{name}", value)
         file = Gio.File.new_for_path(str(path)).read(None)
-        _, stream, size_bytes = OSTree.raw_file_to_content_stream(file, info, xattrs, None)
-        repo.write_content_trusted(checksum, stream, size_bytes, None)
+        facts = FileFacts(found.st_uid, found.st_gid, mode, xattrs, found.st_size)
+        write_content(repo, checksum, file, facts)
     return checksum
 
 
 def _content_checksum(
     content: IO[bytes], uid: int, gid: int, mode: int, xattrs: GLib.Variant
 ) -> str:
-    """Return the checksum of a content object: of a header with the metadata, then the bytes.
+    """Return the checksum of a content object: of a header with the metadata, then the bytes."""
+    digest = hashlib.sha256(content_header(uid, gid, mode, xattrs))
+    while chunk := content.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
 
-    The header is framed as `ostree_raw_file_to_content_stream` writes it for hashing: its
-    length, big-endian, padded to eight bytes.
+
+def content_header(uid: int, gid: int, mode: int, xattrs: GLib.Variant) -> bytes:
+    """Return what the checksum of a content object begins with; `mode` includes the file type.
+
+    It is framed as `ostree_raw_file_to_content_stream` writes it for hashing: the header's
+    length, big-endian, padded to eight bytes, then the header.
     """
     fields = GLib.Variant.new_tuple(
         *(GLib.Variant("u", number) for number in (_swap(uid), _swap(gid), _swap(mode), 0)),
@@ -122,10 +139,20 @@ def _content_checksum(
         xattrs,
     )
     header = octets(fields)
-    digest = hashlib.sha256(len(header).to_bytes(4, "big") + bytes(4) + header)
-    while chunk := content.read(_CHUNK_BYTES):
-        digest.update(chunk)
-    return digest.hexdigest()
+    return len(header).to_bytes(4, "big") + bytes(4) + header
+
+
+def write_content(
+    repo: OSTree.Repo, checksum: str, stream: Gio.InputStream, facts: FileFacts
+) -> None:
+    """Write a regular file under the checksum that its content object is known to have."""
+    info = Gio.FileInfo()
+    info.set_file_type(Gio.FileType.REGULAR)
+    info.set_size(facts.size_bytes)
+    for name, value in (("uid", facts.uid), ("gid", facts.gid), ("mode", facts.mode)):
+        info.set_attribute_uint32(f"unix::{name}", value)
+    _, content, size_bytes = OSTree.raw_file_to_content_stream(stream, info, facts.xattrs, None)
+    repo.write_content_trusted(checksum, content, size_bytes, None)
 
 
 def write_metadata_of(repo: OSTree.Repo, directory: Path) -> str:

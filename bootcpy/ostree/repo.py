@@ -30,8 +30,8 @@ def open_repo(path: Path) -> OSTree.Repo:
 
 
 @contextmanager
-def explained(what: str) -> Generator[None]:
-    """Turn libostree's errors into ours, beginning with `what`.
+def explained(what: str, *, hint: str = _LIBOSTREE_HINT) -> Generator[None]:
+    """Turn libostree's errors into ours, beginning with `what`, and with `hint` if room is enough.
 
     Raises:
         NoSpaceError: the file system is full, or would be below its reserve.
@@ -43,7 +43,7 @@ def explained(what: str) -> Generator[None]:
         message = f"{what}: {e.message}"
         if "No space left" in e.message or "min-free-space" in e.message:
             raise NoSpaceError(message, hint="free some space, or use a larger disk") from e
-        raise BootcpyError(message, hint=_LIBOSTREE_HINT) from e
+        raise BootcpyError(message, hint=hint) from e
 
 
 @contextmanager

@@ -1,127 +1,176 @@
 """Ordinary layers that come through skopeo: filtered and stored as they flow.
 
-Every layer has one child that filters its tar and one or more that store its files.
+A child stores one large layer, or several small ones, in a transaction that its parent holds.
 """
 
+import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootcpy.errors import BootcpyError
+from bootcpy.errors import NoSpaceError
+from bootcpy.model.layer_groups import group_layers
 from bootcpy.model.oci import require_diff_id
 from bootcpy.model.tree import TreeRef
 from bootcpy.ostree.bindings import OSTree
-from bootcpy.ostree.fetch import LayerJob, WantedLayer, fetch_layers
-from bootcpy.ostree.layers import (
-    LayerTraits,
-    store_archive,
-    unite_archives,
-    write_layer,
-)
+from bootcpy.ostree.fetch import BegunLayer, LayerJob, WantedLayer, fetch_groups, naming_layer
+from bootcpy.ostree.layer_store import RepoDirectories, RepoObjects, temporary_directory
+from bootcpy.ostree.layers import LayerTraits, write_layer
 from bootcpy.ostree.repo import explained, open_repo, transaction
 from bootcpy.system.child import Child
-from bootcpy.system.layer_stream import LayerSummary, filter_layer
-from bootcpy.system.layer_tar import ByteCounter, wide_pipe
-from bootcpy.system.skopeo import Blob, OpenedImage
+from bootcpy.system.layer_stream import build_layer, read_layer
+from bootcpy.system.layer_tar import ByteCounter
+from bootcpy.system.skopeo import OpenedImage
+from bootcpy.system.spilled_sort import SpilledSort
+
+_HINT = "see the kernel's messages (`dmesg`) for what is wrong with the disk; then try again"
 
 
-class ReaderGoneError(BootcpyError):
-    """The process that stores the files ended first; its error is the one that counts."""
+@dataclass(frozen=True, slots=True)
+class _StoredLayer:
+    """A layer whose files and directories are written, before it has a commit."""
+
+    tree: TreeRef
+    traits: LayerTraits
+    diff_id: str
 
 
-class _ArchiveJob(LayerJob):
-    """A layer that is filtered and stored, in one transaction of all its processes."""
+class _Group:
+    """Layers that one child stores, one after the other, in one transaction."""
 
-    def __init__(
-        self, index: int, wanted: WantedLayer, blob: Blob, start: "_Start", stack: ExitStack
-    ) -> None:
-        super().__init__(index, wanted, blob)
-        # Children first, then the transaction: it must not end while they write.
+    def __init__(self, blobs: Sequence[BegunLayer], options: "_Options", stack: ExitStack) -> None:
+        # The child first, then the transaction: it must not end while the child writes.
         self._stack = stack.enter_context(ExitStack())
-        self._repo = open_repo(start.repo_path)
-        self._repo.set_disable_fsync(not start.fsync)
-        with explained("cannot store the layer"):
+        self._blobs = blobs
+        self._commits: list[str] | None = None
+        self.counters = [ByteCounter() for _ in blobs]
+        self._repo = open_repo(options.repo_path)
+        self._repo.set_disable_fsync(not options.fsync)
+        with _storing(blobs[0].wanted):
             self._stack.enter_context(transaction(self._repo))
-        pipes = [wide_pipe() for _ in range(start.shards)]
-        writers = [write for _, write in pipes]
-        self._stores: list[Child[TreeRef]] = []
-        for read, _ in pipes:
-            others = [other for other, _ in pipes if other != read]
-            store = Child(_store_work(self._repo, read), close=[*writers, *others, blob.fd])
-            self._stores.append(self._stack.enter_context(store))
-        for read, _ in pipes:
-            os.close(read)
-        self._filter: Child[LayerSummary] = self._stack.enter_context(
-            Child(_filter_work(start, blob.fd, writers, self.counter))
+        self.child: Child[list[_StoredLayer]] = self._stack.enter_context(
+            Child(lambda: self._store_all(allow_nonusr=options.allow_nonusr))
         )
-        for fd in (*writers, blob.fd):
-            os.close(fd)
+        for begun in blobs:
+            os.close(begun.blob.fd)
+
+    def _store_all(self, *, allow_nonusr: bool) -> list[_StoredLayer]:
+        objects = RepoObjects(self._repo)
+        stored: list[_StoredLayer] = []
+        for begun, counter in zip(self._blobs, self.counters, strict=True):
+            with naming_layer(begun.wanted), _storing(begun.wanted):
+                stored.append(
+                    _store(
+                        self._repo,
+                        objects,
+                        begun.blob.fd,
+                        counter,
+                        allow_nonusr=allow_nonusr,
+                        in_process=len(self._blobs) > 1,
+                    )
+                )
+        return stored
 
     @property
-    def children(self) -> Sequence[Child[TreeRef] | Child[LayerSummary]]:
-        return [*self._stores, self._filter]
+    def is_done(self) -> bool:
+        """Whether the child has ended and its transaction too."""
+        return self._commits is not None
 
-    def require_success(self) -> None:
-        self._trees()
-
-    def commit(self) -> str:
-        """Wait for the children, write the layer's commit, and return it; it is durable then.
+    def commits(self) -> list[str]:
+        """Wait for the child, write the layers' commits, and return them; they are durable then.
 
         Raises:
-            BootcpyError: what went wrong in one of them.
-            ImageContentError: the layer is not the one the image names.
+            BootcpyError: what went wrong in the child.
+            ImageContentError: a layer is not the one the image names.
         """
-        trees, summary = self._trees()
-        require_diff_id(summary.diff_id, self.wanted.layer)
-        with explained("cannot store the layer"):
-            root = unite_archives(self._repo, trees, summary)
-            traits = LayerTraits(implicit=frozenset(summary.implicit), whiteouts=summary.whiteouts)
-            commit = write_layer(self._repo, root, traits)
-            self._stack.close()
-        return commit
+        if self._commits is None:
+            stored = self.child.result()
+            commits: list[str] = []
+            for layer, begun in zip(stored, self._blobs, strict=True):
+                require_diff_id(layer.diff_id, begun.wanted.layer)
+                with _storing(begun.wanted):
+                    commits.append(write_layer(self._repo, layer.tree, layer.traits))
+            with _storing(self._blobs[-1].wanted):
+                self._stack.close()
+            self._commits = commits
+        return self._commits
 
-    def _trees(self) -> tuple[list[TreeRef], LayerSummary]:
-        with self.naming_layer():
-            failure: BootcpyError | None = None
-            summary = LayerSummary()
-            try:
-                summary = self._filter.result()
-            except BootcpyError as e:
-                failure = e
-            if failure and not isinstance(failure, ReaderGoneError):
-                raise failure
-            trees = [store.result() for store in self._stores]
-            if failure:
-                raise failure
-            return trees, summary
+
+class _GroupedJob(LayerJob):
+    """One layer of a group."""
+
+    def __init__(self, group: _Group, position: int, begun: BegunLayer) -> None:
+        super().__init__(begun.index, begun.wanted, begun.blob)
+        self.counter = group.counters[position]
+        self._group = group
+        self._position = position
+
+    @property
+    def children(self) -> Sequence[Child[list[_StoredLayer]]]:
+        return [] if self._group.is_done else [self._group.child]
+
+    def require_success(self) -> None:
+        self._group.commits()
+
+    def commit(self) -> str:
+        """Return the layer's commit; it is durable.
+
+        Raises:
+            BootcpyError: see `_Group.commits`.
+        """
+        return self._group.commits()[self._position]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Start:
-    """What every job of one import has in common."""
+class _Options:
+    """What all layers of one import have in common."""
 
     repo_path: Path
-    shards: int
     fsync: bool
     allow_nonusr: bool
 
 
-def _store_work(repo: OSTree.Repo, fd: int) -> Callable[[], TreeRef]:
-    return lambda: store_archive(repo, fd)
+@contextmanager
+def _storing(wanted: WantedLayer) -> Generator[None]:
+    """Have errors of the repository say which layer was to be stored.
 
-
-def _filter_work(
-    start: _Start, blob_fd: int, writers: list[int], counter: ByteCounter
-) -> Callable[[], LayerSummary]:
-    def work() -> LayerSummary:
+    Raises:
+        NoSpaceError, BootcpyError: see `explained`.
+    """
+    what = f"cannot store the layer {wanted.layer.blob.digest}"
+    with explained(what, hint=_HINT):
         try:
-            return filter_layer(blob_fd, writers, counter, allow_nonusr=start.allow_nonusr)
-        except BrokenPipeError as e:
-            raise ReaderGoneError("the layer could not be stored") from e
+            yield
+        except OSError as e:  # of our own temporary files
+            if e.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            raise NoSpaceError(f"{what}: {e.strerror}") from e
 
-    return work
+
+def _store(
+    repo: OSTree.Repo,
+    objects: RepoObjects,
+    blob_fd: int,
+    counter: ByteCounter,
+    *,
+    allow_nonusr: bool,
+    in_process: bool,
+) -> _StoredLayer:
+    place = temporary_directory(repo)
+    with SpilledSort(place) as records:
+        summary = read_layer(
+            blob_fd, objects, records, counter, allow_nonusr=allow_nonusr, in_process=in_process
+        )
+        tree = build_layer(
+            records, RepoDirectories(repo, objects), place, hard_links=bool(summary.hard_links)
+        )
+    return _StoredLayer(
+        TreeRef(tree.contents.hex(), tree.meta.hex()),
+        LayerTraits(implicit=tree.implicit, whiteouts=summary.whiteouts),
+        summary.diff_id,
+    )
 
 
 def store_layers(
@@ -143,12 +192,13 @@ def store_layers(
         ImageContentError: a layer is corrupt or is not the one the image names.
         NoSpaceError: the file system is full.
     """
-    # A layer alone: its decompression and its filter keep as many processors busy as its stores.
-    shards = max(workers // 2, 1) if len(wanted) == 1 else 1
-    start = _Start(repo_path=repo_path, shards=shards, fsync=fsync, allow_nonusr=allow_nonusr)
+    options = _Options(repo_path=repo_path, fsync=fsync, allow_nonusr=allow_nonusr)
 
-    def start_job(index: int, layer: WantedLayer, blob: Blob, stack: ExitStack) -> _ArchiveJob:
-        return _ArchiveJob(index, layer, blob, start, stack)
+    def start(blobs: Sequence[BegunLayer], stack: ExitStack) -> list[_GroupedJob]:
+        group = _Group(blobs, options, stack)
+        return [_GroupedJob(group, position, begun) for position, begun in enumerate(blobs)]
 
-    for job in fetch_layers(image, wanted, start_job, at_once=workers, progress=progress):
+    groups = group_layers([layer.blob.size_bytes for layer in wanted])
+    jobs = fetch_groups(image, wanted, groups, start, at_once=workers, progress=progress)
+    for job in jobs:
         yield job.index, job.commit()

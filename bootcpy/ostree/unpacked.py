@@ -182,7 +182,7 @@ def _write_layer(repo: OSTree.Repo, layer: UnpackedLayer, stored: Stored) -> str
     """Put the parts of a layer together and write its commit."""
     with explained("cannot store the layer"), transaction(repo):
         root, traits = _unite(repo, layer, stored)
-        return write_layer(repo, root, traits)
+        return write_layer(repo, root.write(), traits)
 
 
 def _unite(

@@ -6,19 +6,29 @@ while it is imported, because reading it twice means fetching it twice.
 """
 
 import os
+from pathlib import Path
 
 from bootcpy.errors import BootcpyError, ImageContentError
 from bootcpy.model.boot_paths import boot_files, kernel_versions
 from bootcpy.model.bootable import require_kernel_version
+from bootcpy.model.dirtree import DirtreeWriter
 from bootcpy.model.image import Transport
+from bootcpy.model.layer_limits import BOOT_PATHS, too_many
+from bootcpy.model.layer_records import CHECKSUM_BYTES
 from bootcpy.model.listing import shown_few
 from bootcpy.model.oci import Descriptor, Layer, classify_layers, require_diff_id
 from bootcpy.model.progress import Progress
 from bootcpy.model.registry import explain_blob_failure
+from bootcpy.model.tar_headers import TarMember
 from bootcpy.system.child import Child
-from bootcpy.system.layer_stream import LayerSummary, filter_layer
+from bootcpy.system.layer_stream import Attributes, LayerSummary, build_layer, read_layer
 from bootcpy.system.layer_tar import ByteCounter
 from bootcpy.system.skopeo import OpenedImage, ProxyRequestError
+from bootcpy.system.spilled_sort import SpilledSort
+from bootcpy.system.tar_reader import TarReader
+
+_SCRATCH = Path("/var/tmp")  # noqa: S108 - on disk; its files have no name
+_NO_CHECKSUM = bytes(CHECKSUM_BYTES)
 
 _LOCAL = {Transport.OCI, Transport.OCI_ARCHIVE, Transport.DOCKER_ARCHIVE, Transport.DIR}
 
@@ -61,10 +71,8 @@ def check_local_image(image: OpenedImage, progress: Progress) -> int:
 def _check_layer(image: OpenedImage, layer: Layer, descriptor: Descriptor) -> LayerSummary:
     try:
         blob = image.start_blob(descriptor)
-        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        with Child(lambda: _read(blob.fd, nowhere)) as child:
+        with Child(lambda: _read(blob.fd)) as child:
             os.close(blob.fd)
-            os.close(nowhere)
             image.ask_to_finish(blob)
             problem: BootcpyError | None = None
             summary = LayerSummary()
@@ -89,5 +97,42 @@ def _check_layer(image: OpenedImage, layer: Layer, descriptor: Descriptor) -> La
     return summary
 
 
-def _read(blob_fd: int, nowhere: int) -> LayerSummary:
-    return filter_layer(blob_fd, [nowhere], ByteCounter(), allow_nonusr=True)
+def _read(blob_fd: int) -> LayerSummary:
+    with SpilledSort(_SCRATCH) as records:
+        summary = read_layer(blob_fd, _Nowhere(), records, ByteCounter(), allow_nonusr=True)
+        build_layer(records, _Nowhere(), _SCRATCH, hard_links=bool(summary.hard_links))
+    if len(summary.boot_paths) > BOOT_PATHS:
+        raise too_many("files in the directories of kernels", BOOT_PATHS)
+    return summary
+
+
+class _Nowhere:
+    """Keeps nothing of a layer, which is read to be refused if it has to be."""
+
+    def directory(self, _attributes: Attributes) -> bytes:
+        return _NO_CHECKSUM
+
+    def regular(self, _attributes: Attributes, _member: TarMember, _tar: TarReader) -> bytes:
+        return _NO_CHECKSUM
+
+    def symlink(self, _attributes: Attributes, _target: str) -> bytes:
+        return _NO_CHECKSUM
+
+    def new_dirtree(self) -> DirtreeWriter:
+        return _NoDirtree()
+
+    def write_dirtree(self, _dirtree: DirtreeWriter) -> bytes:
+        return _NO_CHECKSUM
+
+    def implicit_metadata(self, _uid: int, _gid: int) -> bytes:
+        return _NO_CHECKSUM
+
+
+class _NoDirtree(DirtreeWriter):
+    """A directory object that stays empty."""
+
+    def add_file(self, _name: bytes, _checksum: bytes) -> None:
+        pass
+
+    def add_directory(self, _name: bytes, _contents: bytes, _meta: bytes) -> None:
+        pass

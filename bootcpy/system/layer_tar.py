@@ -8,44 +8,25 @@ import hashlib
 import io
 import os
 import struct
-import tarfile
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from tarfile import (  # type: ignore[attr-defined] # the stub leaves two out
-    EmptyHeaderError,
-    EOFHeaderError,
-    HeaderError,
-    ReadError,
-    StreamError,
-)
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final
 
-from bootcpy.errors import ImageContentError
-from bootcpy.model.size import MIB
+from bootcpy.model.layer_limits import corrupt
+from bootcpy.model.tar_headers import TarMember
 from bootcpy.system.child import Child
 from bootcpy.system.run import spawn
+from bootcpy.system.tar_reader import BUFFER_BYTES, TarReader
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-BUFFER_BYTES: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5"
 _ZSTD_ARGV: Final = ("zstd", "-dcq")
 _MAGIC_BYTES: Final = 2
 _ZLIB_READS_GZIP: Final = 31  # `wbits` of zlib: the largest window, and gzip's header and trailer
-# A name or a PAX header is read into memory whole; no real one comes near this.
-_LARGEST_HEADER: Final = 8 * MIB
-_HEADER_TYPES: Final = frozenset({
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-})
-# What tarfile lets escape from its parsing of hostile headers.
-_MALFORMED: Final = (tarfile.TarError, ValueError, OverflowError, LookupError, EOFError)
 
 
 class ByteCounter:
@@ -72,7 +53,7 @@ class HashedReader(io.RawIOBase):
     """A reader that hashes all it reads, and counts it when it has a counter."""
 
     def __init__(
-        self, source: io.FileIO, *, first: bytes = b"", counter: ByteCounter | None
+        self, source: io.RawIOBase, *, first: bytes = b"", counter: ByteCounter | None
     ) -> None:
         """Read `first`, what was taken from `source` already, then `source` itself."""
         self._source = source
@@ -106,11 +87,37 @@ class HashedReader(io.RawIOBase):
         return f"sha256:{self._sha256.hexdigest()}"
 
 
+class _BlockReader(io.RawIOBase):
+    """A reader of blocks that are made as they are wanted."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._block = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        while not self._block:
+            block = next(self._blocks, None)
+            if block is None:
+                return 0
+            self._block = memoryview(block)
+        into = memoryview(buffer).cast("B")
+        count = min(len(into), len(self._block))
+        into[:count] = self._block[:count]
+        self._block = self._block[count:]
+        return count
+
+
 @contextmanager
-def decompressed(blob_fd: int, counter: ByteCounter) -> Generator[HashedReader]:
+def decompressed(
+    blob_fd: int, counter: ByteCounter, *, in_process: bool = False
+) -> Generator[HashedReader]:
     """Read a blob without its compression, gzip, zstd or none; closes the descriptor.
 
-    `counter` follows the bytes taken from the blob.
+    `counter` follows the bytes taken from the blob. With `in_process`, gzip is not left to a
+    child: that is slower for all but small blobs.
 
     Raises:
         ImageContentError: at the end, if the blob cannot be decompressed.
@@ -118,7 +125,10 @@ def decompressed(blob_fd: int, counter: ByteCounter) -> Generator[HashedReader]:
     with open(blob_fd, "rb", buffering=0) as blob:
         first = _read_magic(blob)
         magic = first[:_MAGIC_BYTES]
-        if magic == _GZIP:
+        if magic == _GZIP and in_process:
+            blocks = _inflated(_counted(blob, first, counter))
+            yield HashedReader(_BlockReader(blocks), counter=None)
+        elif magic == _GZIP:
             yield from _through_zlib(blob, first, counter)
         elif magic == _ZSTD:
             yield from _through_zstd(blob, first, counter)
@@ -230,7 +240,7 @@ def _feed(blocks: Iterator[bytes], sink: int) -> None:
 
 
 @contextmanager
-def opened_tar(source: HashedReader) -> Generator[tarfile.TarFile]:
+def opened_tar(source: HashedReader) -> Generator[TarReader]:
     """Open a tar for one pass; `source` is read to its very end when the context ends.
 
     Only then is its digest that of the whole.
@@ -238,125 +248,18 @@ def opened_tar(source: HashedReader) -> Generator[tarfile.TarFile]:
     Raises:
         ImageContentError: it is truncated, corrupt or not a tar.
     """
-    try:
-        with _open(source) as tar:
-            yield tar
-            _require_end(tar)
-    except tarfile.TarError as e:
-        raise corrupt(f"the layer is not a valid tar archive: {e}") from e
+    tar = TarReader(source)
+    yield tar
+    tar.require_end()
     while source.read(BUFFER_BYTES):
         pass  # what follows the archive's end belongs to the digest
 
 
-def _open(source: HashedReader) -> tarfile.TarFile:
-    try:
-        return _open_stream(source)
-    except _MALFORMED as e:
-        if not source.read(1) and "empty" in str(e):  # not a single byte: a layer without files
-            return _open_stream(io.BytesIO(bytes(2 * tarfile.BLOCKSIZE)))
-        raise corrupt(f"the layer is not a valid tar archive: {e}") from e
-
-
-class _StrictInfo(tarfile.TarInfo):
-    """A header that is refused when it is garbage, or reading it would use up the memory.
-
-    tarfile would take garbage for the end of the archive, and read names of any length.
-    """
-
-    @classmethod
-    def fromtarfile(cls, tarfile: "tarfile.TarFile") -> Self:
-        try:
-            return super().fromtarfile(tarfile)
-        except (EmptyHeaderError, EOFHeaderError):  # nothing more, or the zeros of the end
-            raise
-        except HeaderError as e:
-            raise ReadError(str(e)) from e
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        return _bounded(super().frombuf(buf, encoding, errors))
-
-    # What newer Pythons (3.13.5, and security updates of older ones) call in its place.
-    @classmethod
-    def _frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str, **options: bool) -> Self:
-        made: Self = super()._frombuf(buf, encoding, errors, **options)  # type: ignore[misc]
-        return _bounded(made)
-
-
-_Info = TypeVar("_Info", bound=tarfile.TarInfo)
-
-
-def _bounded(header: _Info) -> _Info:
-    if header.size < 0 or (header.type in _HEADER_TYPES and header.size > _LARGEST_HEADER):
-        raise tarfile.ReadError(f"a header claims to have {header.size} bytes")
-    return header
-
-
-class _ForwardReader:
-    """What tarfile asks of a file, for a source that cannot go back.
-
-    Its own reader of streams copies the rest of its buffer for every header.
-    """
-
-    def __init__(self, source: io.RawIOBase | io.BytesIO) -> None:
-        self._source = io.BufferedReader(source, BUFFER_BYTES)
-        self._position = 0
-
-    def read(self, size: int) -> bytes:
-        chunk = self._source.read(size)
-        self._position += len(chunk)
-        return chunk
-
-    def tell(self) -> int:
-        return self._position
-
-    def seekable(self) -> bool:
-        return False
-
-    def seek(self, position: int) -> int:
-        if position < self._position:
-            raise StreamError("seeking backwards is not allowed")
-        while self._position < position and self.read(min(position - self._position, BUFFER_BYTES)):
-            pass
-        return self._position
-
-
-def _open_stream(source: io.RawIOBase | io.BytesIO) -> tarfile.TarFile:
-    return tarfile.TarFile(
-        fileobj=_ForwardReader(source),  # type: ignore[arg-type] # it has what reading needs
-        mode="r",
-        encoding="utf-8",
-        errors="surrogateescape",
-        tarinfo=_StrictInfo,
-    )
-
-
-def members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Yield the members of a tar opened for one pass, and forget each.
+def members(tar: TarReader) -> Iterator[TarMember]:
+    """Yield the members of a tar opened for one pass.
 
     Raises:
         ImageContentError: a header is malformed.
     """
-    while True:
-        try:
-            member = tar.next()
-        except _MALFORMED as e:
-            raise corrupt(f"the layer is not a valid tar archive: {e}") from e
-        if member is None:
-            return
+    while (member := tar.next()) is not None:
         yield member
-        tar.members.clear()  # type: ignore[attr-defined] # else all headers stay in memory
-
-
-def _require_end(tar: tarfile.TarFile) -> None:
-    """Refuse anything but zeros after the last member: tarfile takes garbage for the end."""
-    stream = tar.fileobj
-    assert stream is not None  # noqa: S101 - only a closed archive has none
-    while chunk := stream.read(BUFFER_BYTES):
-        if chunk.count(0) != len(chunk):
-            raise corrupt("the layer is corrupt: there is garbage after its members")
-
-
-def corrupt(what: str) -> ImageContentError:
-    """Return the error for a blob that is damaged: `what` says how it shows."""
-    return ImageContentError(what, hint="the image is corrupt; pull, copy or build it again")

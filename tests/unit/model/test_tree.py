@@ -10,9 +10,7 @@ from bootcpy.model.tree import (
     Listing,
     TreeRef,
     apply_layer,
-    link_files,
     split_path,
-    unite_shards,
 )
 
 
@@ -173,48 +171,6 @@ def test_apply_layer_writes_only_what_is_new(store: MemoryStore) -> None:
     base.write()
     assert len(store.written) == 2  # the root, and d
     assert not kept & set(store.written)
-
-
-# ------------------------------------------------------------------------ shards and links
-
-
-def test_unite_shards_adds_files_of_all_directories(store: MemoryStore) -> None:
-    first = _stored(store, {"a": "1", "d/ m": {"b": "1", "e/": {}}})
-    unite_shards(first, _stored(store, {"d/ m": {"c": "2", "e/": {"f": "2"}}, "g/": {"h": "2"}}))
-    assert _shown(first) == {
-        "a": "1",
-        "d/ m": {"b": "1", "c": "2", "e/": {"f": "2"}},
-        "g/": {"h": "2"},
-    }
-
-
-def test_unite_shards_leaves_equal_directories_unread(store: MemoryStore) -> None:
-    first = _stored(store, {"same/": {"x/": {}}, "a": "1"})
-    other = _stored(store, {"same/": {"x/": {}}, "b": "2"})
-    unite_shards(first, other)
-    assert first.dirs["same"].stored() is not None
-
-
-def test_link_files_gives_links_the_content_of_their_target(store: MemoryStore) -> None:
-    root = _stored(store, {"usr/": {"a": "1", "d/": {}}})
-    link_files(root, [("usr/d/b", "usr/a"), ("c", "usr/d/b")])
-    assert _shown(root) == {"c": "1", "usr/": {"a": "1", "d/": {"b": "1"}}}
-
-
-@pytest.mark.parametrize(
-    ("path", "target", "message"),
-    [
-        ("b", "gone", "'b' points to 'gone'"),
-        ("b", "usr", "'b' points to 'usr'"),
-        ("b", "no/where", "'b' points to 'no/where'"),
-        ("usr", "a", "'usr' stands in for a directory"),
-        ("no/where", "a", "'no/where' stands in for a directory"),
-    ],
-)
-def test_link_files_refuses(store: MemoryStore, path: str, target: str, message: str) -> None:
-    root = _stored(store, {"a": "1", "usr/": {}})
-    with pytest.raises(ImageContentError, match=message):
-        link_files(root, [(path, target)])
 
 
 # ------------------------------------------------------------------------------- one tree

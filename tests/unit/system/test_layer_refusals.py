@@ -4,6 +4,7 @@ import io
 import os
 import tarfile
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,21 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bootcpy.errors import ImageContentError
-from bootcpy.system.layer_stream import filter_layer
-from bootcpy.system.layer_tar import ByteCounter
 from tests.layers import (
     Member,
     device,
     directory,
     file,
     hardlink,
-    names,
     noise,
     sha256,
     symlink,
     tar,
 )
-from tests.unit.system.layer_filter import Filter
+from tests.unit.system.layer_filter import Filter, Node
 
 
 @pytest.fixture
@@ -86,9 +84,8 @@ def _claiming(size: int, kind: bytes) -> bytes:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-@pytest.mark.parametrize("shards", [1, 2])
-def test_filter_layer_refuses_hostile_members(
-    filtered: Filter, members: Sequence[Member], message: str, shards: int
+def test_layer_refuses_hostile_members(
+    filtered: Filter, members: Sequence[Member], message: str
 ) -> None:
     blob = io.BytesIO()
     with tarfile.open(
@@ -97,7 +94,7 @@ def test_filter_layer_refuses_hostile_members(
         for member in members:
             archive.addfile(member.header, io.BytesIO(member.content))
     with pytest.raises(ImageContentError, match=message):
-        filtered(blob.getvalue(), shards=shards)
+        filtered(blob.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -131,7 +128,7 @@ def test_filter_layer_refuses_hostile_members(
         "global PAX header of 40 GiB",
     ],
 )
-def test_filter_layer_refuses_what_is_no_tar(filtered: Filter, blob: bytes) -> None:
+def test_layer_refuses_what_is_no_tar(filtered: Filter, blob: bytes) -> None:
     with pytest.raises(ImageContentError, match=r"^the layer is (not a valid tar archive|trunc)"):
         filtered(blob)
 
@@ -145,46 +142,192 @@ def test_filter_layer_refuses_what_is_no_tar(filtered: Filter, blob: bytes) -> N
     ],
     ids=["length too large", "length no number", "sparse without a map"],
 )
-def test_filter_layer_refuses_or_ignores_a_malformed_record(
-    filtered: Filter, record: bytes
-) -> None:
+def test_layer_refuses_or_ignores_a_malformed_record(filtered: Filter, record: bytes) -> None:
     """Which of the two is Python's own decision: its security updates made it stricter."""
     with suppress(ImageContentError):
         filtered(_pax_record(record))
 
 
-def test_filter_layer_lets_a_vanished_reader_be_told(tmp_path: Path) -> None:
-    source = tmp_path / "blob"
-    source.write_bytes(tar(file("usr/a", bytes(5_000_000))))
-    read, write = os.pipe()
-    os.close(read)
-    with pytest.raises(BrokenPipeError):
-        filter_layer(os.open(source, os.O_RDONLY), [write], ByteCounter(), allow_nonusr=True)
-
-
-def test_filter_layer_works_between_pipes() -> None:
+def test_layer_works_between_pipes(filtered: Filter) -> None:
     """Pipes deliver short reads; what is whole in a file must be whole from them."""
-    archive = tar(*(file(f"usr/{n}", noise(n, 70_001)) for n in range(40)))
+    contents = {f"usr/{n}": noise(n, 70_001) for n in range(40)}
+    archive = tar(*(file(path, content) for path, content in contents.items()))
     blob_read, blob_write = os.pipe()
-    out_read, out_write = os.pipe()
-    received: list[bytes] = []
 
     def feed() -> None:
         with open(blob_write, "wb", buffering=0) as out:  # noqa: PTH123 - a descriptor
             out.writelines(archive[start : start + 777] for start in range(0, len(archive), 777))
 
-    def drain() -> None:
-        with open(out_read, "rb") as pipe:  # noqa: PTH123 - a descriptor
-            received.append(pipe.read())
+    thread = threading.Thread(target=feed)
+    thread.start()
+    found = filtered.from_fd(blob_read)
+    thread.join()
+    assert found.summary.diff_id == sha256(archive)
+    assert {path: found.content(path) for path in contents} == contents
 
-    threads = [threading.Thread(target=feed), threading.Thread(target=drain)]
-    for thread in threads:
-        thread.start()
-    summary = filter_layer(blob_read, [out_write], ByteCounter(), allow_nonusr=True)
-    for thread in threads:
-        thread.join()
-    assert summary.diff_id == sha256(archive)
-    assert len(names(received[0])) == 41
+
+# ---------------------------------------------------------------------------- what is too much
+
+
+def _header(kind: bytes, size: int = 0, name: str = "usr/x") -> tarfile.TarInfo:
+    header = tarfile.TarInfo(name)
+    header.type, header.size = kind, size
+    return header
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """Return a PAX record, of the length that it says."""
+    body = b" " + key + b"=" + value + b"\n"
+    length = len(body) + 1
+    while len(b"%d" % length) + len(body) != length:
+        length += 1
+    return b"%d" % length + body
+
+
+def _extended(kind: bytes, content: bytes) -> bytes:
+    header = _header(kind, len(content)).tobuf(tarfile.GNU_FORMAT)
+    return header + content + bytes(-len(content) % 512)
+
+
+def _pax(*records: tuple[bytes, bytes], kind: bytes = tarfile.XHDTYPE) -> bytes:
+    return _extended(kind, b"".join(_record(key, value) for key, value in records))
+
+
+_FILE = tar(file("usr/a", b"1"))
+_SPARSE = _header(tarfile.REGTYPE, 512).tobuf() + bytes(512 * 3)
+
+
+def _sparse(map_text: bytes, size: bytes = b"99999") -> bytes:
+    return _pax((b"GNU.sparse.map", map_text), (b"GNU.sparse.size", size)) + _SPARSE
+
+
+def _old_sparse(*numbers: int, real_size: int) -> bytes:
+    block = bytearray(_header(b"S", 512).tobuf(tarfile.GNU_FORMAT))
+    for at, number in enumerate(numbers):
+        block[386 + 12 * at : 398 + 12 * at] = b"%011o\0" % number
+    block[483:495] = b"%011o\0" % real_size
+    return _with_checksum(block) + bytes(512 * 3)
+
+
+def _with_checksum(block: bytearray) -> bytes:
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def _with_field(at: int, field: bytes) -> bytes:
+    block = bytearray(_header(tarfile.REGTYPE).tobuf(tarfile.GNU_FORMAT))
+    block[at : at + len(field)] = field
+    return _with_checksum(block) + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("blob", "message"),
+    [
+        (_pax((b"SCHILY.xattr.user.\xff", b"1")) + _FILE, "a PAX header has the key 'SCHILY.xatt"),
+        (_pax((b"comment", b"x")) * 50_000 + _FILE, "more than 8 extended headers"),
+        (_extended(b"L", b"usr/b\0") * 5000 + _FILE, "more than 8 extended headers"),
+        (_pax((b"c", b"x"), kind=b"g") * 50_000 + _FILE, "more than 8 extended headers"),
+        ((_pax((b"c", b"x" * 9000), kind=b"g") + _FILE[:1024]) * 9, "bytes of global headers"),
+        (_pax(*((b"k%d" % n, b"v") for n in range(5000))) + _FILE, "too many records"),
+        (_extended(b"L", b"usr/b\0"), "it ends between a member's headers"),
+        (_extended(b"L", b"usr/b\0") + bytes(1024), "it ends between a member's headers"),
+        (_extended(b"L", b"usr/b\0")[:514], "the layer is truncated"),
+        (_pax((b"path", b"usr/b")), "it ends between a member's headers"),
+        (_extended(b"L", b"a/" * 3000), "an extended header claims to have 6000 bytes"),
+        (_pax((b"path", b"u/" + b"n" * 256)) + _FILE, "a name of more than 255 bytes"),
+        (_pax((b"path", b"/".join([b"n" * 200] * 30))) + _FILE, "a path of 6029 bytes: 'nnnn"),
+        (_pax((b"path", b"usr/a\0b")) + _FILE, "a name with a NUL in it"),
+        (_sparse(b"-5,3"), "a PAX header has the sparse map '-5'"),
+        (_sparse(b"0,512", b"-1"), "a PAX header has the sparse size '-1'"),
+        (_sparse(b"0,256,100,256"), "the parts of the sparse file 'usr/x' overlap"),
+        (_sparse(b"0,100"), "the parts of the sparse file 'usr/x' do not make it up"),
+        (_sparse(b"99998,512"), "the parts of the sparse file 'usr/x' do not make it up"),
+        (_sparse(b"0,512", b"%d" % (1 << 62)), "claims to have 4611686018427387904 bytes"),
+        (_sparse(b"0,512,7"), "has half a part"),
+        (_sparse(b"0,512" + b",512,0" * 70_000), "has too many parts"),
+        (_sparse(b"0,5" + b"1" * 30), "a PAX header has the sparse map '5111"),
+        (_old_sparse(0, 300, 200, 212, real_size=1000), "overlap"),
+        (_old_sparse(0, 512, real_size=100), "do not make it up"),
+        (_pax((b"size", b"-5")) + _FILE, "a PAX header has the size '-5'"),
+        (_pax((b"size", b"9" * 20)) + _FILE, "'usr/a' in the layer claims to have 99999999"),
+        (_with_field(124, b"\xff" * 12), "'usr/x' in the layer claims to have -1 bytes"),
+        (_with_field(124, b"\x80" + b"\0" * 3 + b"\x40" + b"\0" * 7), "claims to have 46116860184"),
+        (_with_field(108, b"\xff" * 8), "'usr/x' in the layer belongs to the user -1, which"),
+        (_with_field(108, b"0x1\0\0\0\0\0"), "has b'0x1.*' for a number"),
+        (_pax((b"uid", b"4294967295")) + _FILE, "belongs to the user 4294967295, which"),
+        (_pax((b"uid", b"4294967296")) + _FILE, "belongs to the user 4294967296, which"),
+        (_pax((b"gid", b"-1")) + _FILE, "a PAX header has the gid '-1'"),
+        (_pax((b"gid", b"1_0")) + _FILE, "a PAX header has the gid '1_0'"),
+        (_pax((b"mtime", b"never")) + _FILE, "a PAX header has the mtime 'never'"),
+        (_pax((b"SCHILY.xattr.user.a", b"")) + _FILE, "attribute 'user.a' without a value"),
+        (_pax((b"SCHILY.xattr.", b"1")) + _FILE, "an extended attribute named ''"),
+        (_pax((b"SCHILY.xattr.user.%s" % (b"n" * 251), b"1")) + _FILE, "attribute named 'user.nn"),
+        (_pax((b"SCHILY.xattr.user.a", b"v" * 65_537)) + _FILE, "'user.a' of 65537 bytes"),
+        (
+            _pax(*((b"SCHILY.xattr.user.%d" % n, b"v" * 65_000) for n in range(17))) + _FILE,
+            "has 110\\d+ bytes of extended attributes",
+        ),
+        (tar(symlink("usr/a", "")), "the symbolic link 'usr/a' has a target of 0 bytes"),
+        (tar(symlink("usr/a", "x" * 4096)), "the symbolic link 'usr/a' has a target of 4096 bytes"),
+        (_pax((b"linkpath", b"a\0b")) + tar(symlink("usr/a", "x")), "has a target with a NUL"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_layer_refuses_what_is_out_of_range(filtered: Filter, blob: bytes, message: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(ImageContentError, match=message) as refused:
+        filtered(blob)
+    assert refused.value.hint
+    assert len(refused.value.message) < 400
+    assert "\n" not in refused.value.message
+    assert time.monotonic() - began < 5
+
+
+def test_layer_keeps_names_with_control_characters(filtered: Filter) -> None:
+    """They are data; only messages must not repeat them as they are."""
+    name = "usr/\x1b[2J\na\x7f"
+    assert filtered.members(file(name, b"1")).content(name) == b"1"
+    with pytest.raises(ImageContentError, match=r"'usr/\\x1b\[2J\\na\\x7f'"):
+        filtered.members(device(name))
+
+
+def test_layer_masks_modes(filtered: Filter) -> None:
+    member = file("usr/a", b"1")
+    member.header.mode = 0o7106755
+    found = filtered.members(member, directory("usr/d", mode=0o41777))
+    assert (found.tree["usr/a"].mode, found.tree["usr/d"].mode) == (0o6755, 0o1777)
+    odd = _with_field(100, b"\xff" * 8)
+    assert filtered(odd).tree["usr/x"].mode == 0o7777
+
+
+def test_layer_takes_the_largest_of_everything(filtered: Filter) -> None:
+    value = "v" * 65_536
+    name = "/".join(["n" * 255] * 15)
+    found = filtered.members(
+        file(name, b"1", uid=2**32 - 2, gid=2**32 - 2, xattrs={f"user.{'x' * 250}": value}),
+        symlink("usr/s", "t" * 4095),
+    )
+    assert found.tree[name] == Node(
+        b"1", 0o644, 2**32 - 2, 2**32 - 2, ((b"user." + b"x" * 250, value.encode()),)
+    )
+    assert found.content("usr/s") == "t" * 4095
+
+
+def test_layer_reads_a_sparse_map_in_the_content(filtered: Filter) -> None:
+    mapped = b"2\n10\n5\n4096\n3\n"
+    body = mapped + bytes(-len(mapped) % 512) + b"helloend"
+    header = _header(tarfile.REGTYPE, len(body), "GNUSparseFile.0/x").tobuf()
+    records = (
+        (b"GNU.sparse.major", b"1"),
+        (b"GNU.sparse.minor", b"0"),
+        (b"GNU.sparse.name", b"usr/holes"),
+        (b"GNU.sparse.realsize", b"5000"),
+    )
+    content = _pax(*records) + header + body + bytes(-len(body) % 512) + _FILE
+    found = filtered(content)
+    assert found.content("usr/holes") == bytes(10) + b"hello" + bytes(4081) + b"end" + bytes(901)
+    assert found.content("usr/a") == b"1"
 
 
 # ------------------------------------------------------------------------------ properties
@@ -195,7 +338,7 @@ def test_filter_layer_works_between_pipes() -> None:
     cut=st.integers(min_value=1, max_value=9000),
     flips=st.lists(st.tuples(st.integers(0, 9000), st.integers(1, 255)), max_size=4),
 )
-def test_filter_layer_never_fails_in_another_way(
+def test_layer_never_fails_in_another_way(
     filtered: Filter, cut: int, flips: list[tuple[int, int]]
 ) -> None:
     archive = bytearray(
