@@ -8,8 +8,9 @@ as narrow as its whole size allows; where the last member of a tuple ended is le
 
 import struct
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from bisect import bisect_left
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import IO, Final, TypeVar
 
 from bootcpy.errors import BootcpyError
@@ -136,30 +137,134 @@ def serialise_dirtree(listing: Listing) -> bytes:
     return b"".join(writer.pieces())
 
 
+class DirtreeReader:
+    """A dirtree object in its serialised form, entered only where it is looked at."""
+
+    __slots__ = ("_dirs", "_files")
+
+    def __init__(self, octets: bytes) -> None:
+        """Find the two arrays.
+
+        Raises:
+            BootcpyError: it is no such object.
+        """
+        with _damage_told():
+            width = _width_of(len(octets))
+            middle = _last_number(octets, width)
+            self._files = _ArrayReader(octets, 0, middle, checksums=1)
+            self._dirs = _ArrayReader(octets, middle, len(octets) - width, checksums=2)
+
+    def files(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield the files, from the first whose name is not below `start`: name and checksum.
+
+        Raises:
+            BootcpyError: the object is damaged.
+        """
+        with _damage_told():
+            yield from self._files.entries(start)
+
+    def dirs(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the directories: name, and the checksums of contents and metadata in one.
+
+        Raises:
+            BootcpyError: the object is damaged.
+        """
+        with _damage_told():
+            yield from self._dirs.entries(b"")
+
+    def file(self, name: bytes) -> bytes | None:
+        """Return the checksum of a file, None if there is none of that name.
+
+        Raises:
+            BootcpyError: the object is damaged.
+        """
+        with _damage_told():
+            return self._files.find(name)
+
+    def dir(self, name: bytes) -> bytes | None:
+        """Return the checksums of a directory, None if there is none of that name.
+
+        Raises:
+            BootcpyError: the object is damaged.
+        """
+        with _damage_told():
+            return self._dirs.find(name)
+
+
+class _ArrayReader:
+    """One of the arrays of an object."""
+
+    __slots__ = ("_checksums", "_count", "_ends", "_first_offset", "_octets", "_start", "_width")
+
+    def __init__(self, octets: bytes, start: int, end: int, *, checksums: int) -> None:
+        self._octets, self._start, self._checksums = octets, start, checksums
+        self._count = self._ends = self._width = self._first_offset = 0
+        if start != end:
+            self._width = _width_of(end - start)
+            place = end - self._width
+            if place < start:
+                raise ValueError("an array too short for an offset")
+            # Where the last element ends, the offsets begin.
+            self._first_offset = int.from_bytes(octets[place:end], "little")
+            self._ends = start + self._first_offset
+            if self._ends > place:
+                raise ValueError("an offset that leads nowhere")
+            self._count = -(-(end - self._ends) // self._width)
+
+    def _end(self, index: int) -> int:
+        at = self._ends + index * self._width
+        return int.from_bytes(self._octets[at : at + self._width], "little")
+
+    def _entry(self, index: int) -> tuple[bytes, bytes]:
+        start, end = self._end(index - 1) if index else 0, self._end(index)
+        if not start < end <= self._first_offset:
+            raise ValueError("an element of no size")
+        return _entry(
+            self._octets[self._start + start : self._start + end], checksums=self._checksums
+        )
+
+    def entries(self, from_name: bytes) -> Iterator[tuple[bytes, bytes]]:
+        for index in range(self._lowest(from_name) if from_name else 0, self._count):
+            yield self._entry(index)
+
+    def _lowest(self, name: bytes) -> int:
+        """Return the index of the first entry whose name is not below `name`."""
+        return bisect_left(range(self._count), name, key=lambda index: self._entry(index)[0])
+
+    def find(self, name: bytes) -> bytes | None:
+        index = self._lowest(name)
+        if index == self._count:
+            return None
+        found, checksums = self._entry(index)
+        return checksums if found == name else None
+
+
+@contextmanager
+def _damage_told() -> Generator[None]:
+    """Have what cannot be made sense of be an error of ours."""
+    try:
+        yield
+    except (ValueError, IndexError) as e:
+        raise BootcpyError(
+            "a directory object of the repository is damaged",
+            hint="see what `ostree fsck` says; the disk may be failing (`dmesg`)",
+        ) from e
+
+
 def parse_dirtree(octets: bytes) -> Listing:
     """Return what a dirtree object holds.
 
     Raises:
         BootcpyError: it is none, or not in normal form.
     """
-    try:
-        width = _width_of(len(octets))
-        middle = _last_number(octets, width)
-        files = list(_members(octets[:middle]))
-        dirs = list(_members(octets[middle : len(octets) - width]))
-        listing = Listing()
-        for member in files:
-            name, (checksum,) = _entry(member, checksums=1)
-            listing.files[name] = checksum
-        for member in dirs:
-            name, (contents, meta) = _entry(member, checksums=2)
-            listing.dirs[name] = TreeRef(contents, meta)
-    except (ValueError, IndexError) as e:
-        raise BootcpyError(
-            "a directory object of the repository is damaged",
-            hint="see what `ostree fsck` says; the disk may be failing (`dmesg`)",
-        ) from e
-    return listing
+    reader = DirtreeReader(octets)
+    with _damage_told():
+        files = {name.decode(): checksum.hex() for name, checksum in reader.files()}
+        dirs = {
+            name.decode(): TreeRef(both[:_CHECKSUM_BYTES].hex(), both[_CHECKSUM_BYTES:].hex())
+            for name, both in reader.dirs()
+        }
+    return Listing(files, dirs)
 
 
 def _ordered(entries: Mapping[str, _Entry]) -> list[tuple[str, _Entry]]:
@@ -183,29 +288,11 @@ def _last_number(octets: bytes, width: int) -> int:
     return offset
 
 
-def _members(octets: bytes) -> Iterator[bytes]:
-    """Yield the elements of an array."""
-    if not octets:
-        return
-    width = _width_of(len(octets))
-    first_offset = _last_number(octets, width)
-    ends = [
-        int.from_bytes(octets[at : at + width], "little")
-        for at in range(first_offset, len(octets), width)
-    ]
-    for start, end in pairwise([0, *ends]):
-        if not start < end <= first_offset:
-            raise ValueError("an element of no size")
-        yield octets[start:end]
-
-
-def _entry(octets: bytes, *, checksums: int) -> tuple[str, list[str]]:
+def _entry(octets: bytes, *, checksums: int) -> tuple[bytes, bytes]:
     """Return the name and the checksums of one entry."""
     width = _width_of(len(octets))
     end = _last_number(octets, width)  # of the name, with its NUL
-    if end + checksums * (_CHECKSUM_BYTES + width) != len(octets) or octets[end - 1]:
+    checksums_end = end + checksums * _CHECKSUM_BYTES
+    if checksums_end + checksums * width != len(octets) or octets[end - 1]:
         raise ValueError("an entry of another size")
-    name = octets[: end - 1].decode()
-    found = octets[end : end + checksums * _CHECKSUM_BYTES].hex()
-    size = 2 * _CHECKSUM_BYTES
-    return name, [found[at : at + size] for at in range(0, len(found), size)]
+    return octets[: end - 1], octets[end:checksums_end]

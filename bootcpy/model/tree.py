@@ -1,15 +1,11 @@
-"""Directory trees as ostree stores them, and their union: metadata only, no checkout.
+"""Directory trees as ostree stores them: metadata only, no checkout.
 
 A tree is known by the checksum of its dirtree object; what is in it is loaded when it
-is looked at, and a directory that the union does not touch is never loaded at all.
+is looked at.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
-
-from bootcpy.errors import ImageContentError
-from bootcpy.model.tar_filter import OPAQUE_MARKER, WHITEOUT_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,78 +104,3 @@ def split_path(path: str) -> tuple[str, str]:
     """Return the directory part and the last component of `path`."""
     directory, _, name = path.rpartition("/")
     return directory, name
-
-
-def apply_layer(
-    lower: Directory,
-    upper: Directory,
-    *,
-    implicit: Collection[str] | None,
-    whiteouts: bool = True,
-    path: str = "",
-) -> None:
-    """Lay `upper` over `lower`, obeying whiteouts, and change `lower` to the union.
-
-    `implicit` are the directories of the upper layer that it did not describe
-    itself: they keep the lower layer's metadata. None means that this is not known
-    (the layer was imported by another program); then every directory that exists
-    keeps its metadata, which is what those programs do. Without `whiteouts` the
-    caller knows that the upper layer hides nothing, which saves looking.
-
-    Raises:
-        ImageContentError: a whiteout names nothing.
-    """
-    opaque = OPAQUE_MARKER in upper.files
-    if opaque:
-        lower.files.clear()
-        lower.dirs.clear()
-    if opaque or (implicit is not None and path not in implicit):
-        lower.meta = upper.meta
-    _apply_files(lower, upper, path)
-    for name, theirs in upper.dirs.items():
-        below = f"{path}/{name}" if path else name
-        lower.files.pop(name, None)
-        ours = lower.dirs.get(name)
-        if ours is not None:
-            apply_layer(ours, theirs, implicit=implicit, whiteouts=whiteouts, path=below)
-            continue
-        lower.dirs[name] = theirs
-        if whiteouts:
-            _drop_whiteouts(theirs, below)
-
-
-def _apply_files(lower: Directory, upper: Directory, path: str) -> None:
-    """Take over the files of one directory, and take away what whiteouts name."""
-    for hidden in _hidden(upper, path):
-        lower.files.pop(hidden, None)
-        lower.dirs.pop(hidden, None)
-    for name, content in upper.files.items():
-        if not name.startswith(WHITEOUT_PREFIX):
-            lower.dirs.pop(name, None)
-            lower.files[name] = content
-
-
-def _hidden(upper: Directory, path: str) -> list[str]:
-    """Return the names that whiteouts in one directory hide.
-
-    Raises:
-        ImageContentError: a whiteout names nothing.
-    """
-    whiteouts = [
-        name for name in upper.files if name.startswith(WHITEOUT_PREFIX) and name != OPAQUE_MARKER
-    ]
-    if WHITEOUT_PREFIX in whiteouts:
-        raise ImageContentError(
-            f"the layer has a whiteout without a name in /{path}",
-            hint="the image is malformed or hostile; do not use it",
-        )
-    return [name.removeprefix(WHITEOUT_PREFIX) for name in whiteouts]
-
-
-def _drop_whiteouts(upper: Directory, path: str) -> None:
-    """Take the whiteouts, which hide nothing here, out of a directory and all below it."""
-    for hidden in _hidden(upper, path):
-        del upper.files[f"{WHITEOUT_PREFIX}{hidden}"]
-    upper.files.pop(OPAQUE_MARKER, None)
-    for name, below in upper.dirs.items():
-        _drop_whiteouts(below, f"{path}/{name}")

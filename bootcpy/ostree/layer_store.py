@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple, TypeVar
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.dirtree import DirtreeWriter
+from bootcpy.model.dirtree import DirtreeReader, DirtreeWriter
 from bootcpy.model.layer_limits import shown
 from bootcpy.model.size import KIB, MIB
 from bootcpy.model.tar_headers import TarMember
@@ -16,6 +16,7 @@ from bootcpy.ostree.objects import (
     DIRTREE_TYPE,
     FileFacts,
     content_header,
+    octets,
     write_content,
     write_directory_metadata,
 )
@@ -55,6 +56,7 @@ class RepoObjects:
         self._no_xattrs = GLib.Variant(_XATTRS_TYPE, [])
         self._directories: dict[Attributes, bytes] = {}
         self._small: dict[tuple[Attributes, bytes], bytes] = {}
+        self._links: dict[tuple[Attributes, str], bytes] = {}
         self._headers: dict[Attributes, _Header] = {}
 
     def directory(self, attributes: Attributes) -> bytes:
@@ -92,6 +94,15 @@ class RepoObjects:
         Raises:
             ImageContentError: the link cannot have its attributes.
         """
+        key = attributes, target
+        known = self._links.get(key)
+        if known is None:
+            known = self._symlink(attributes, target)
+            if len(target) <= _REMEMBERED_BYTES:
+                _remember(self._links, attributes, key, known)
+        return known
+
+    def _symlink(self, attributes: Attributes, target: str) -> bytes:
         xattrs = self._xattrs(attributes)
         try:
             written = self._repo.write_symlink(
@@ -154,14 +165,18 @@ class RepoObjects:
         return GLib.Variant(_XATTRS_TYPE, pairs)
 
 
-class RepoDirectories:
-    """Writes directories to a repository that is in a transaction."""
+class RepoDirtrees:
+    """Dirtree objects of a repository; to write any, it is in a transaction."""
 
-    def __init__(self, repo: OSTree.Repo, objects: RepoObjects) -> None:
-        """Write by way of `objects` what a directory's metadata is."""
+    def __init__(self, repo: OSTree.Repo) -> None:
+        """Begin without having written anything."""
         self._repo = repo
-        self._objects = objects
         self._known: dict[bytes, bytes] = {}
+
+    def read_dirtree(self, contents: bytes) -> DirtreeReader:
+        """Return the dirtree object with the checksum `contents`."""
+        _, tree = self._repo.load_variant(OSTree.ObjectType.DIR_TREE, contents.hex())
+        return DirtreeReader(octets(tree))
 
     def new_dirtree(self) -> DirtreeWriter:
         """Return an empty dirtree object; what it has no place for in memory is in a file."""
@@ -193,6 +208,15 @@ class RepoDirectories:
         tree = GLib.Variant.new_from_bytes(kind, content, True)  # noqa: FBT003
         _, checksum = self._repo.write_metadata(OSTree.ObjectType.DIR_TREE, None, tree, None)
         return bytes(checksum)
+
+
+class RepoDirectories(RepoDirtrees):
+    """Writes the directories of a layer."""
+
+    def __init__(self, repo: OSTree.Repo, objects: RepoObjects) -> None:
+        """Write by way of `objects` what a directory's metadata is."""
+        super().__init__(repo)
+        self._objects = objects
 
     def implicit_metadata(self, uid: int, gid: int) -> bytes:
         """Write the metadata of a directory that no member describes."""

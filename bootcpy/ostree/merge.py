@@ -7,15 +7,16 @@ SELinux policy is checked out, since its files have to be labelled.
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from bootcpy.model.oci import ImageConfig, Manifest, canonical_json, commit_timestamp
-from bootcpy.model.tree import Directory, TreeRef, apply_layer
+from bootcpy.model.tree import Directory, TreeRef
+from bootcpy.model.union import Stored, UnionLayer, find_directory, unite_layers, without_file
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST
+from bootcpy.ostree.layer_store import RepoDirtrees
 from bootcpy.ostree.layers import IMPORTER_VERSION, KEY_IMPORTER_VERSION, read_traits, write_tree
-from bootcpy.ostree.objects import RepoTrees, commit_tree, open_tree, write_commit
+from bootcpy.ostree.objects import RepoTrees, commit_tree, write_commit
 from bootcpy.ostree.repo import explained, transaction
 from bootcpy.ostree.sepolicy import has_policy, require_own_policy
 from bootcpy.ostree.verified import CheckedLayers
@@ -69,41 +70,48 @@ def merged_tree(repo: OSTree.Repo, checked: CheckedLayers) -> TreeRef:
             not all in the image.
         gi.repository.GLib.Error: libostree fails.
     """
-    root = _unite(repo, checked.base, checked.layers)
-    _drop_build_leftovers(repo, root)
-    tree = root.write()
-    require_own_policy(repo, root)
-    if checked.layers and has_policy(root):  # an embedded commit alone is labelled already
-        tree = _labelled(repo, tree)
+    store = RepoDirtrees(repo)
+    united = unite_layers(store, _union(repo, checked))
+    root = _without_build_leftovers(repo, store, united)
+    tree = TreeRef(root.contents.hex(), root.meta.hex())
+    merged = Directory.from_ref(RepoTrees(repo), tree)
+    require_own_policy(repo, merged)
+    if checked.layers and has_policy(merged):  # an embedded commit alone is labelled already
+        return _labelled(repo, tree)
     return tree
 
 
-def _unite(repo: OSTree.Repo, base: str | None, layers: Sequence[str]) -> Directory:
-    lowest, *upper = [base, *layers] if base else list(layers)
-    traits = read_traits(repo, lowest)
-    if base or not traits.whiteouts:
-        root = open_tree(repo, lowest)
-    else:  # even the lowest layer may hold whiteouts; they hide nothing but must go
-        root = Directory(RepoTrees(repo), commit_tree(repo, lowest).meta)
-        upper.insert(0, lowest)
-    for layer in upper:
-        traits = read_traits(repo, layer)
-        apply_layer(
-            root, open_tree(repo, layer), implicit=traits.implicit, whiteouts=traits.whiteouts
+def _union(repo: OSTree.Repo, checked: CheckedLayers) -> list[UnionLayer]:
+    """Return what is to be united, the lowest first; nothing is to be taken out of a base."""
+    united: list[UnionLayer] = []
+    if checked.base is not None:
+        united.append(UnionLayer(root=_root(repo, checked.base), implicit=None, whiteouts=False))
+    for commit in checked.layers:
+        traits = read_traits(repo, commit)
+        united.append(
+            UnionLayer(
+                root=_root(repo, commit), implicit=traits.implicit, whiteouts=traits.whiteouts
+            )
         )
-    return root
+    return united
 
 
-def _drop_build_leftovers(repo: OSTree.Repo, root: Directory) -> None:
-    etc = root.find("usr/etc")
+def _root(repo: OSTree.Repo, commit: str) -> Stored:
+    tree = commit_tree(repo, commit)
+    return Stored(bytes.fromhex(tree.contents), bytes.fromhex(tree.meta))
+
+
+def _without_build_leftovers(repo: OSTree.Repo, store: RepoDirtrees, root: Stored) -> Stored:
+    etc = find_directory(store, root, "usr/etc")
     if etc is None:
-        return
+        return root
     for name in _BUILD_LEFTOVERS:
-        checksum = etc.files.get(name)
-        if checksum is not None:
-            _, _, info, _ = repo.load_file(checksum, None)
+        content = store.read_dirtree(etc.contents).file(name.encode())
+        if content is not None:
+            _, _, info, _ = repo.load_file(content.hex(), None)
             if info.get_size() == 0 and not info.get_is_symlink():
-                del etc.files[name]
+                root = without_file(store, root, f"usr/etc/{name}")
+    return root
 
 
 def _labelled(repo: OSTree.Repo, tree: TreeRef) -> TreeRef:

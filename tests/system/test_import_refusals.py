@@ -68,7 +68,7 @@ def _refused(
         ([hardlink("usr/passwd", "/etc/passwd")], "'usr/passwd' points to 'usr/etc/passwd'"),
         ([hardlink("usr/x", "../../x")], "leaves the tree: '../../x'"),
         ([symlink("usr/a", "/etc"), file("usr/a/passwd", b"x")], "'usr/a' is a directory and"),
-        ([file("usr/.wh.", b"")], "whiteout without a name in /usr"),
+        ([file("usr/.wh.", b"")], "whiteout without a name in '/usr'"),
     ],
     ids=[
         "dot dot",

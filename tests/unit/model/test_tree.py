@@ -1,15 +1,13 @@
-"""The union of trees, on a store in memory."""
+"""Trees, on a store in memory."""
 
 import hashlib
 
 import pytest
 
-from bootcpy.errors import ImageContentError
 from bootcpy.model.tree import (
     Directory,
     Listing,
     TreeRef,
-    apply_layer,
     split_path,
 )
 
@@ -65,112 +63,6 @@ def _shown(directory: Directory) -> Tree:
 @pytest.fixture
 def store() -> MemoryStore:
     return MemoryStore()
-
-
-# ------------------------------------------------------------------------------- the union
-
-
-@pytest.mark.parametrize(
-    ("lower", "upper", "expected"),
-    [
-        ({}, {"a": "1"}, {"a": "1"}),
-        ({"a": "1", "b": "1"}, {"a": "2"}, {"a": "2", "b": "1"}),
-        ({"d/": {"a": "1"}}, {"d/": {"b": "2"}}, {"d/": {"a": "1", "b": "2"}}),
-        ({"d/": {"a": "1"}, "e/": {}}, {}, {"d/": {"a": "1"}, "e/": {}}),
-        # whiteouts
-        ({"a": "1", "b": "1"}, {".wh.a": "w"}, {"b": "1"}),
-        ({"d/": {"a": "1"}}, {".wh.d": "w"}, {}),
-        ({}, {".wh.gone": "w"}, {}),
-        ({"a": "1"}, {".wh.a": "w", "a": "2"}, {"a": "2"}),
-        ({"d/": {"a": "1"}}, {".wh.d": "w", "d/": {"b": "2"}}, {"d/": {"b": "2"}}),
-        ({"d/": {"a": "1", "b": "1"}}, {"d/": {".wh.a": "w"}}, {"d/": {"b": "1"}}),
-        ({}, {"new/": {".wh.a": "w", "b": "2"}}, {"new/": {"b": "2"}}),
-        ({}, {"d/": {"e/": {".wh.a": "w"}}}, {"d/": {"e/": {}}}),
-        ({}, {"d/": {".wh.e": "w", "e/": {"a": "1"}}}, {"d/": {"e/": {"a": "1"}}}),
-        # opaque directories
-        (
-            {"d/": {"a": "1", "e/": {"b": "1"}}},
-            {"d/": {".wh..wh..opq": "w", "c": "2"}},
-            {"d/": {"c": "2"}},
-        ),
-        ({}, {"d/": {".wh..wh..opq": "w"}}, {"d/": {}}),
-        # one kind over another
-        ({"a/": {"b": "1"}}, {"a": "2"}, {"a": "2"}),
-        ({"a": "1"}, {"a/": {"b": "2"}}, {"a/": {"b": "2"}}),
-        ({"a": "1"}, {"a/": {}}, {"a/": {}}),
-        ({"d/": {"a/": {"b": "1"}}}, {"d/": {"a": "2"}}, {"d/": {"a": "2"}}),
-    ],
-)
-def test_apply_layer_unites(store: MemoryStore, lower: Tree, upper: Tree, expected: Tree) -> None:
-    base = _stored(store, lower)
-    apply_layer(base, _stored(store, upper), implicit=frozenset())
-    assert _shown(base) == expected
-    assert _shown(Directory.from_ref(store, base.write())) == expected
-
-
-@pytest.mark.parametrize(
-    ("implicit", "root", "etc"),
-    [
-        (frozenset(), "new", "new"),  # both described: both count, as OCI has it
-        (frozenset({""}), "old", "new"),
-        (frozenset({"", "usr"}), "old", "new"),
-        (frozenset({"", "usr/etc"}), "old", "old"),
-        (None, "old", "old"),  # somebody else's layer: what exists keeps its metadata
-    ],
-)
-def test_apply_layer_takes_the_metadata_a_layer_describes(
-    store: MemoryStore, implicit: frozenset[str] | None, root: str, etc: str
-) -> None:
-    base = _stored(store, {"usr/ old": {"etc/ old": {"a": "1"}, "lib/ old": {}}}, "old")
-    upper = _stored(store, {"usr/ new": {"etc/ new": {"b": "2"}}}, "new")
-    apply_layer(base, upper, implicit=implicit, whiteouts=False)
-    usr = base.dirs["usr"]
-    kept = implicit is None or "usr" in implicit
-    assert (base.meta, usr.dirs["etc"].meta) == (root, etc)
-    assert usr.meta == ("old" if kept else "new")
-    assert usr.dirs["lib"].meta == "old"
-
-
-def test_apply_layer_gives_new_directories_their_own_metadata(store: MemoryStore) -> None:
-    base = _stored(store, {"a": "1"})
-    upper = _stored(store, {"d/ x": {"e/ y": {".wh.z": "w"}}, "a/ z": {}})
-    apply_layer(base, upper, implicit=None)
-    assert _shown(base) == {"d/ x": {"e/ y": {}}, "a/ z": {}}
-
-
-def test_apply_layer_gives_opaque_directories_the_upper_metadata(store: MemoryStore) -> None:
-    base = _stored(store, {"d/ old": {"a": "1"}})
-    apply_layer(base, _stored(store, {"d/ new": {".wh..wh..opq": "w"}}), implicit=None)
-    assert _shown(base) == {"d/ new": {}}
-
-
-def test_apply_layer_refuses_a_whiteout_without_a_name(store: MemoryStore) -> None:
-    upper = _stored(store, {"usr/": {".wh.": "w"}})
-    lowers: list[Tree] = [{"usr/": {}}, {}]
-    for lower in lowers:
-        with pytest.raises(ImageContentError, match="whiteout without a name in /usr"):
-            apply_layer(_stored(store, lower), upper, implicit=None)
-
-
-def test_apply_layer_looks_only_where_the_upper_layer_is(store: MemoryStore) -> None:
-    base = _stored(store, {"d/": {"a": "1"}, "big/": {"b": "1", "deep/": {"c": "1"}}})
-    upper = _stored(store, {"d/": {"a": "2"}, "new/": {"n": "1"}})
-    untouched = {base.dirs["big"].stored(), upper.dirs["new"].stored()}
-    store.loaded.clear()
-    apply_layer(base, upper, implicit=None, whiteouts=False)
-    base.write()
-    assert not untouched & set(store.loaded)
-
-
-def test_apply_layer_writes_only_what_is_new(store: MemoryStore) -> None:
-    base = _stored(store, {"d/": {"a": "1", "e/": {"f": "1"}}, "same/": {"b": "1"}})
-    upper = _stored(store, {"d/": {"c": "2", "e/": {"f": "1"}}, "n/": {"m/": {"x": "1"}}})
-    kept = {base.dirs["d"].dirs["e"].stored(), base.dirs["same"].stored()}
-    store.written.clear()
-    apply_layer(base, upper, implicit=frozenset())
-    base.write()
-    assert len(store.written) == 2  # the root, and d
-    assert not kept & set(store.written)
 
 
 # ------------------------------------------------------------------------------- one tree
