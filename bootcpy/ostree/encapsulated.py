@@ -17,7 +17,7 @@ from bootcpy.model.layer_role import LayerRole
 from bootcpy.model.oci import require_diff_id
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.commit_tree import CommitTree
-from bootcpy.ostree.fetch import LayerJob, WantedLayer, fetch_layers
+from bootcpy.ostree.fetch import BegunLayer, LayerJob, WantedLayer, fetch_layers
 from bootcpy.ostree.object_layers import (
     StoredLayer,
     require_signature,
@@ -27,7 +27,7 @@ from bootcpy.ostree.object_layers import (
 from bootcpy.ostree.reachable import require_complete
 from bootcpy.ostree.repo import explained, open_repo
 from bootcpy.system.child import Child
-from bootcpy.system.skopeo import Blob, OpenedImage
+from bootcpy.system.skopeo import OpenedImage
 
 _AT_ONCE = min(os.cpu_count() or 1, 4)  # each layer keeps one processor busy
 
@@ -37,15 +37,13 @@ class _ObjectsJob(LayerJob):
 
     def __init__(
         self,
-        index: int,
-        wanted: WantedLayer,
-        blob: Blob,
+        begun: BegunLayer,
         work: Callable[["_ObjectsJob"], StoredLayer],
         stack: ExitStack,
     ) -> None:
-        super().__init__(index, wanted, blob)
+        super().__init__(begun)
         self._child = stack.enter_context(Child(lambda: work(self)))
-        os.close(blob.fd)
+        os.close(begun.blob.fd)
 
     @property
     def children(self) -> Sequence[Child[StoredLayer]]:
@@ -100,8 +98,8 @@ def import_base(
             return store_commit_layer(repo_path, fd, counter, remote=remote, fsync=fsync)
         return store_chunk(repo_path, fd, counter, fsync=fsync)
 
-    def start(index: int, layer: WantedLayer, blob: Blob, stack: ExitStack) -> _ObjectsJob:
-        return _ObjectsJob(index, layer, blob, work, stack)
+    def start(begun: BegunLayer, stack: ExitStack) -> _ObjectsJob:
+        return _ObjectsJob(begun, work, stack)
 
     repo = open_repo(repo_path)
     commit: tuple[int, StoredLayer] | None = None

@@ -53,23 +53,24 @@ def naming_layer(wanted: WantedLayer) -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class BegunLayer:
-    """A layer that flows: its index among those wanted, and its blob, still to be read."""
+    """A layer that flows: its index among those wanted, its blob, and what watches its pipe."""
 
     index: int
     wanted: WantedLayer
     blob: Blob
+    pipe: PipeProbe
 
 
 class LayerJob(ABC):
     """A layer under way: its blob, and the children that take it in."""
 
-    def __init__(self, index: int, wanted: WantedLayer, blob: Blob) -> None:
-        """Begin; the children of the job own `blob.fd` and move the counter."""
-        self.index = index
-        self.wanted = wanted
-        self.blob = blob
-        self.counter = ByteCounter()
-        self.pipe = PipeProbe(blob.fd)
+    def __init__(self, begun: BegunLayer, counter: ByteCounter | None = None) -> None:
+        """Begin; the children of the job own the blob's descriptor and move the counter."""
+        self.index = begun.index
+        self.wanted = begun.wanted
+        self.blob = begun.blob
+        self.pipe = begun.pipe
+        self.counter = counter or ByteCounter()
         self.delivered = False  # the proxy has confirmed size and digest
 
     @property
@@ -107,7 +108,7 @@ _Job = TypeVar("_Job", bound=LayerJob)
 def fetch_layers(
     image: OpenedImage,
     wanted: Sequence[WantedLayer],
-    start: Callable[[int, WantedLayer, Blob, ExitStack], _Job],
+    start: Callable[[BegunLayer, ExitStack], _Job],
     *,
     at_once: int,
     progress: Callable[[dict[int, int]], None],
@@ -126,7 +127,7 @@ def fetch_layers(
     """
 
     def start_one(blobs: Sequence[BegunLayer], stack: ExitStack) -> list[_Job]:
-        return [start(begun.index, begun.wanted, begun.blob, stack) for begun in blobs]
+        return [start(begun, stack) for begun in blobs]
 
     groups = [[index] for index in range(len(wanted))]
     yield from fetch_groups(image, wanted, groups, start_one, at_once=at_once, progress=progress)
@@ -156,11 +157,8 @@ def fetch_groups(
         while todo or running:
             if asked is None:
                 while todo and len(running) < at_once:
-                    begun = [
-                        BegunLayer(index, wanted[index], _start_blob(image, wanted[index]))
-                        for index in todo.pop(0)
-                    ]
-                    running.append(_closed_with(children, start(begun, children)))
+                    begun = [_begin(image, at, wanted[at], children) for at in todo.pop(0)]
+                    running.append(list(start(begun, children)))
                 jobs = [job for group in running for job in group]
                 asked = next((job for job in jobs if not job.delivered), None)
                 if asked:
@@ -189,10 +187,11 @@ def fetch_groups(
             running = [group for group in running if group]
 
 
-def _closed_with(stack: ExitStack, jobs: Sequence[_Job]) -> list[_Job]:
-    for job in jobs:
-        stack.callback(job.pipe.close)
-    return list(jobs)
+def _begin(image: OpenedImage, index: int, wanted: WantedLayer, stack: ExitStack) -> BegunLayer:
+    blob = _start_blob(image, wanted)
+    pipe = PipeProbe(blob.fd)
+    stack.callback(pipe.close)
+    return BegunLayer(index, wanted, blob, pipe)
 
 
 def _start_blob(image: OpenedImage, wanted: WantedLayer) -> Blob:

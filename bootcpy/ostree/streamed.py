@@ -102,8 +102,7 @@ class _GroupedJob(LayerJob):
     """One layer of a group."""
 
     def __init__(self, group: _Group, position: int, begun: BegunLayer) -> None:
-        super().__init__(begun.index, begun.wanted, begun.blob)
-        self.counter = group.counters[position]
+        super().__init__(begun, group.counters[position])
         self._group = group
         self._position = position
 
