@@ -20,6 +20,7 @@ from bootcpy.ostree.sepolicy import require_own_policy_of_commit
 from bootcpy.system import below, bootloader, durable
 from bootcpy.system.mount import TargetTree
 from bootcpy.system.skopeo import OpenedImage
+from bootcpy.verbs.acceptance import note_accepted
 
 _FSTAB = Path("etc/fstab")
 _ROOT_SSH = Path("etc/tmpfiles.d/bootc-root-ssh.conf")
@@ -50,6 +51,7 @@ def populate(target: TargetTree, plan: DeployPlan, image: OpenedImage, progress:
         signature=plan.target.signature,
         fsync=False,
     )
+    note_accepted(open_repo(repo_path), commit, image)
     kargs = _read_commit(repo_path, commit, plan)
     with progress.step("Deploying"):
         deployment = sysroot.deploy(

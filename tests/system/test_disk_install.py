@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from bootcpy.model.size import GIB, MIB
+from bootcpy.ostree.acceptance import read_acceptance
+from bootcpy.ostree.image_refs import list_image_refs
+from bootcpy.ostree.repo import open_repo
 from tests.system.disks import (
     attached,
     install,
@@ -60,6 +63,8 @@ def require_installed(disk: Path, mount_point: Path, filesystem: str) -> str:
         assert (mount_point / "boot/efi").is_dir()
         aleph = json.loads((mount_point / ".bootc-aleph.json").read_text(encoding="utf-8"))
         assert aleph["version"] == "13.1"
+        policy = "insecureAcceptAnything by default in /etc/containers/policy.json"
+        assert accepted_by(mount_point) == policy
         (entry,) = (mount_point / "boot/loader/entries").glob("*.conf")
         options = re.search("^options (.*)$", entry.read_text(encoding="utf-8"), re.MULTILINE)
         assert options is not None
@@ -67,6 +72,14 @@ def require_installed(disk: Path, mount_point: Path, filesystem: str) -> str:
         return options[1]
     finally:
         tool("umount", mount_point)
+
+
+def accepted_by(root: Path) -> str:
+    repo = open_repo(root / "ostree/repo")
+    (commit,) = list_image_refs(repo).values()
+    accepted = read_acceptance(repo, commit)
+    assert accepted is not None
+    return accepted.words
 
 
 def require_complete(done: subprocess.CompletedProcess[str]) -> None:
