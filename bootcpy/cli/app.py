@@ -55,13 +55,27 @@ def main(argv: "Sequence[str] | None" = None, commands: "Sequence[Command] | Non
     except BrokenPipeError:
         return _reader_went_away()
     except OSError as e:
-        if e.errno != errno.ENOSPC:
+        error = _explained(e)
+        if error is None:
             raise
-        _drop_output()
-        error = NoSpaceError(f"no space left to write {e.filename or 'the output'}")
         _report(error)
         return error.exit_status
     return status
+
+
+def _explained(error: OSError) -> BootcpyError | None:
+    """Return what to say of an error that has its cause in a disk, None if it has not."""
+    from bootcpy.model.io_errors import DISK_ERRNOS, FAILING_HINT
+
+    if error.errno == errno.ENOSPC:
+        _drop_output()
+        return NoSpaceError(f"no space left to write {error.filename or 'the output'}")
+    if error.errno not in DISK_ERRNOS:
+        return None
+    where = f"{error.filename} " if error.filename else ""
+    return BootcpyError(
+        f"{where}cannot be read or written: {error.strerror}".strip(), hint=FAILING_HINT
+    )
 
 
 def _status_of(signum: int) -> ExitStatus:

@@ -1,6 +1,7 @@
 """The ostree repository: opening it, its transactions, its refs."""
 
 import fcntl
+import logging
 import os
 import shutil
 from collections.abc import Generator
@@ -8,8 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError, NoSpaceError
+from bootcpy.model.io_errors import hint_for
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.system.durable import sync_filesystem
+
+log = logging.getLogger(__name__)
 
 BLOB_REFS = "ostree/container/blob"
 _LIBOSTREE_HINT = "see what `ostree fsck` and the kernel's messages (`dmesg`) say"
@@ -43,7 +47,7 @@ def explained(what: str, *, hint: str = _LIBOSTREE_HINT) -> Generator[None]:
         message = f"{what}: {e.message}"
         if "No space left" in e.message or "min-free-space" in e.message:
             raise NoSpaceError(message, hint="free some space, or use a larger disk") from e
-        raise BootcpyError(message, hint=hint) from e
+        raise BootcpyError(message, hint=hint_for(message) or hint) from e
 
 
 @contextmanager
@@ -62,8 +66,11 @@ def transaction(repo: OSTree.Repo) -> Generator[None]:
         with _one_at_a_time(repo):
             _move_objects(repo)
     except BaseException:
-        with _one_at_a_time(repo):
-            repo.abort_transaction(None)
+        try:
+            with _one_at_a_time(repo):
+                repo.abort_transaction(None)
+        except (GLib.Error, OSError) as e:  # what is raised already is why
+            log.debug("cannot abort the transaction: %s", e)
         raise
 
 
@@ -140,13 +147,15 @@ def resolve(repo: OSTree.Repo, ref: str) -> str | None:
     Only the repository's own refs count: not those of a remote that has a fitting name.
     """
     flags = OSTree.RepoResolveRevExtFlags.LOCAL_ONLY
-    _, commit = repo.resolve_rev_ext(ref, True, flags)  # noqa: FBT003 - libostree's signature
+    with explained(f"cannot read the ref {ref}"):
+        _, commit = repo.resolve_rev_ext(ref, True, flags)  # noqa: FBT003 - libostree's signature
     return commit
 
 
 def list_refs(repo: OSTree.Repo, prefix: str) -> dict[str, str]:
     """Return the refs below `prefix`, by full name, with the commits they name."""
-    _, refs = repo.list_refs_ext(prefix, OSTree.RepoListRefsExtFlags.NONE, None)
+    with explained(f"cannot read the refs below {prefix}"):
+        _, refs = repo.list_refs_ext(prefix, OSTree.RepoListRefsExtFlags.NONE, None)
     return dict(refs)
 
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from bootcpy.errors import BootcpyError
+from bootcpy.model.io_errors import DISK_ERRNOS, FAILING_HINT
 from bootcpy.model.signals import ENDING_SIGNALS
 from bootcpy.system.parent_death import die_with_parent
 
@@ -51,15 +52,19 @@ class Child(Generic[_Result]):
 
         Raises:
             BootcpyError: `work` raised it, or the child was killed.
+            OSError: `work` raised it, and the disk is to blame.
             ChildFailedError: `work` raised anything else.
         """
         with open(self._fd, "rb", closefd=False) as pipe:
             answer = pipe.read()
         status = self._reap()
         if os.WIFSIGNALED(status):
+            signum = os.WTERMSIG(status)
+            memory = "memory may be short: see the kernel's messages (`dmesg`); then try again"
             raise BootcpyError(
-                f"a process at work on the image was killed by signal {os.WTERMSIG(status)}",
-                hint="memory may be short: see the kernel's messages (`dmesg`); then try again",
+                f"a process at work on the image was killed by signal {signum}",
+                # A page of a mapped file cannot be read.
+                hint=FAILING_HINT if signum == signal.SIGBUS else memory,
             )
         if not answer:
             raise ChildFailedError(f"a child ended without an answer (wait status {status})")
@@ -68,6 +73,8 @@ class Child(Generic[_Result]):
             result: _Result = value
             return result
         if kind == "error" and isinstance(value, BootcpyError):
+            raise value
+        if kind == "disk" and isinstance(value, OSError):
             raise value
         raise ChildFailedError(f"a child failed:\n{value}")
 
@@ -118,6 +125,9 @@ def _run_and_exit(
             answer: tuple[str, object] = ("result", work())
         except BootcpyError as e:
             answer = ("error", e)
+        except OSError as e:
+            of_disk = e.errno in DISK_ERRNOS
+            answer = ("disk", e) if of_disk else ("bug", traceback.format_exc())
         except Exception:  # noqa: BLE001 - shown by the parent, as the bug it is
             answer = ("bug", traceback.format_exc())
         with open(answer_fd, "wb") as pipe:

@@ -6,7 +6,6 @@ contexts in a private mount namespace, so that no way of ending leaves a mount o
 loop device behind.
 """
 
-import errno
 import os
 import re
 from collections.abc import Generator
@@ -28,6 +27,7 @@ from bootcpy.model.install import (
     require_block_setup,
     target_reference,
 )
+from bootcpy.model.io_errors import explain_write_failure
 from bootcpy.model.kargs import parse_kargs_d
 from bootcpy.model.layout import DiskLayout, Role
 from bootcpy.model.oci import require_bootable
@@ -49,6 +49,7 @@ from bootcpy.system import (
     mount,
     skopeo,
 )
+from bootcpy.system.disk_state import read_disk_state
 from bootcpy.system.drop_ins import read_drop_ins
 from bootcpy.system.image_check import check_local_image
 from bootcpy.system.wipe import clear_edges, wipe
@@ -57,7 +58,6 @@ from bootcpy.verbs.print_configuration import read_config
 
 _OWN_ROOT = Path("/")
 _NODES = paths.RUN / "nodes"
-_DISK_ERRORS = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.ENXIO, errno.ENODEV})
 
 
 def install_to_disk(request: InstallRequest, *, progress: Progress) -> None:
@@ -207,7 +207,7 @@ def _execute(plan: InstallPlan, image: skopeo.OpenedImage, progress: Progress) -
         # Device nodes that /dev lacks, and the mount point, vanish with the namespace.
         stack.enter_context(mount.mounted("tmpfs", paths.RUN, filesystem="tmpfs"))
         _NODES.mkdir(mode=0o700)
-        stack.enter_context(_write_errors_explained(disk))
+        stack.enter_context(_write_errors_explained(disk, plan.disk.size_bytes))
         stack.enter_context(block.locked(disk))
         _require_unchanged(plan)
         with progress.step(f"Partitioning {disk}"):
@@ -235,22 +235,19 @@ def _require_unchanged(plan: InstallPlan) -> None:
 
 
 @contextmanager
-def _write_errors_explained(disk: Path) -> Generator[None]:
-    """Turn what a failing or full disk answers to our own writes into an error.
+def _write_errors_explained(disk: Path, size_bytes: int) -> Generator[None]:
+    """Say what is the matter with the disk where that is why something failed.
 
     Raises:
-        BootcpyError: in place of such an OSError.
+        BootcpyError: in place of what was raised.
     """
     try:
         yield
-    except OSError as e:
-        if e.errno not in _DISK_ERRORS:
+    except (BootcpyError, OSError) as e:
+        explained = explain_write_failure(read_disk_state(disk, size_bytes), e)
+        if explained is None or explained is e:
             raise
-        where = f" ({e.filename})" if e.filename else ""
-        raise BootcpyError(
-            f"writing to {disk} failed{where}: {e.strerror}",
-            hint="see the kernel's messages (`dmesg`); the disk may be failing or full",
-        ) from e
+        raise explained from e
 
 
 def _fill(disk: Path, plan: InstallPlan, image: skopeo.OpenedImage, progress: Progress) -> None:
