@@ -1,21 +1,18 @@
 """The booted system's deployments, opened to be changed: alone, and writable for us only."""
 
-import os
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 
 from bootcpy import paths
-from bootcpy.model.listing import shown_few
 from bootcpy.model.progress import Progress
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.repo import explained
+from bootcpy.system.locks import held_by
 from bootcpy.system.mount import enter_private_namespace
 
 _LOCK = paths.SYSROOT / "ostree/lock"
 _PAUSE_S = 0.25
-_FROZEN_S = 10.0
 _FROZEN_S = 10.0
 
 
@@ -63,7 +60,7 @@ def _acquire(sysroot: OSTree.Sysroot, progress: Progress) -> None:
     if _try_lock(sysroot, thawed_by):
         return
     # Polling, because a signal does not get through to libostree's own wait.
-    with progress.step(f"Waiting for sysroot lock{_held_by()}..."):
+    with progress.step(f"Waiting for sysroot lock{held_by(_LOCK)}..."):
         while not _try_lock(sysroot, thawed_by):
             time.sleep(_PAUSE_S)
 
@@ -81,25 +78,3 @@ def _try_lock(sysroot: OSTree.Sysroot, thawed_by: float) -> bool:
         if not frozen or time.monotonic() > thawed_by:
             raise
         return False
-
-
-def _held_by() -> str:
-    """Name the processes that have the lock file open; the kernel does not say who locked it."""
-    holders = [f"{name} (process {pid})" for pid, name in _users_of(_LOCK)]
-    return f" held by {shown_few(holders)}" if holders else ""
-
-
-def _users_of(path: Path) -> Generator[tuple[int, str]]:
-    try:
-        file = path.stat()
-    except FileNotFoundError:  # nobody has ever locked here
-        return
-    for process in Path("/proc").iterdir():
-        if not process.name.isdecimal() or int(process.name) == os.getpid():
-            continue
-        try:
-            opened = [fd.stat() for fd in (process / "fd").iterdir()]
-            if any((each.st_dev, each.st_ino) == (file.st_dev, file.st_ino) for each in opened):
-                yield int(process.name), (process / "comm").read_text(encoding="utf-8").strip()
-        except OSError:  # it ended, or closed a descriptor, meanwhile
-            continue

@@ -21,6 +21,7 @@ from bootcpy.ostree.repo import (
     explained,
     list_refs,
     set_ref,
+    wait_for_lock,
 )
 from bootcpy.ostree.verified import is_believed
 
@@ -65,6 +66,7 @@ def collect(repo: OSTree.Repo, *, deployed: Collection[ImageReference]) -> Prune
     # Images first: an image whose layers are gone would be broken, the reverse is only litter.
     for ref in (*garbage.images, *garbage.records, *garbage.layers):
         set_ref(repo, ref, None)
+    wait_for_lock(repo, alone=True)
     with explained("unused objects cannot be removed"):
         _, _, _, object_bytes = repo.prune(OSTree.RepoPruneFlags.REFS_ONLY, 0, None)
     return Pruned(images=len(garbage.images), layers=len(garbage.layers), object_bytes=object_bytes)

@@ -11,6 +11,7 @@ from pathlib import Path
 from bootcpy.errors import BootcpyError, NoSpaceError
 from bootcpy.model.io_errors import hint_for
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
+from bootcpy.system import locks
 from bootcpy.system.durable import sync_filesystem
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,7 @@ BLOB_REFS = "ostree/container/blob"
 _LIBOSTREE_HINT = "see what `ostree fsck` and the kernel's messages (`dmesg`) say"
 IMAGE_REFS = "ostree/container/image"
 BASEIMAGE_REFS = "ostree/container/baseimage"
+_LOCK_PATIENCE_S = 300.0
 
 
 def open_repo(path: Path) -> OSTree.Repo:
@@ -58,6 +60,7 @@ def transaction(repo: OSTree.Repo) -> Generator[None]:
     All that was written is durable when this returns, unless `repo` was told not to sync.
     """
     with _one_at_a_time(repo):
+        wait_for_lock(repo)
         repo.prepare_transaction(None)
     try:
         yield
@@ -66,11 +69,7 @@ def transaction(repo: OSTree.Repo) -> Generator[None]:
         with _one_at_a_time(repo):
             _move_objects(repo)
     except BaseException:
-        try:
-            with _one_at_a_time(repo):
-                repo.abort_transaction(None)
-        except (GLib.Error, OSError) as e:  # what is raised already is why
-            log.debug("cannot abort the transaction: %s", e)
+        _abort(repo)
         raise
 
 
@@ -78,12 +77,21 @@ def transaction(repo: OSTree.Repo) -> Generator[None]:
 def scratch(repo: OSTree.Repo) -> Generator[None]:
     """Hold a transaction of which nothing is kept."""
     with _one_at_a_time(repo):
+        wait_for_lock(repo)
         repo.prepare_transaction(None)
     try:
         yield
     finally:
+        _abort(repo)
+
+
+def _abort(repo: OSTree.Repo) -> None:
+    """Give up a transaction; where that fails too, what was raised before is why."""
+    try:
         with _one_at_a_time(repo):
             repo.abort_transaction(None)
+    except (GLib.Error, OSError) as e:
+        log.debug("cannot abort the transaction: %s", e)
 
 
 def _move_objects(repo: OSTree.Repo) -> None:
@@ -111,11 +119,38 @@ def _one_at_a_time(repo: OSTree.Repo) -> Generator[None]:
     when one of them ends, and its directory goes, under its eyes.
     """
     fd = os.open("tmp", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=repo.get_dfd())
+
+    def take() -> bool:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        locks.wait_for("the lock of transactions", _path(repo) / "tmp", take, most_s=None)
         yield
     finally:
         os.close(fd)
+
+
+def wait_for_lock(repo: OSTree.Repo, *, alone: bool = False) -> None:
+    """Wait until libostree gets its lock of `repo` at once, to write, or `alone` to prune.
+
+    It waits itself, for as long as the repository's configuration says, but does not say for
+    whom, and no signal ends that.
+    """
+    path = _path(repo) / ".lock"
+    locks.wait_for(
+        "the lock of the repository",
+        path,
+        lambda: not locks.is_locked(path, for_reading=not alone),
+        most_s=_LOCK_PATIENCE_S,
+    )
+
+
+def _path(repo: OSTree.Repo) -> Path:
+    return Path(f"/proc/self/fd/{repo.get_dfd()}")
 
 
 def drop_staged(repo: OSTree.Repo) -> None:
@@ -123,7 +158,7 @@ def drop_staged(repo: OSTree.Repo) -> None:
 
     libostree keeps them for the next transaction, also when it was they that took all room.
     """
-    tmp = Path(f"/proc/self/fd/{repo.get_dfd()}") / "tmp"
+    tmp = _path(repo) / "tmp"
     with _one_at_a_time(repo):
         for directory in tmp.glob("staging-*"):
             if directory.is_dir() and not _is_locked(Path(f"{directory}-lock")):

@@ -21,6 +21,7 @@ from bootcpy.model.disk_contents import describe_contents, is_partition_table, p
 from bootcpy.model.layout import DiskFacts, DiskLayout, Partition
 from bootcpy.model.target import TargetState
 from bootcpy.system import disk_users, gpt
+from bootcpy.system.locks import is_locked
 from bootcpy.system.loop import device_node
 from bootcpy.system.run import run
 from bootcpy.system.sysfs import SECTOR_BYTES, block_device, device_number, read_int, read_text
@@ -99,7 +100,7 @@ def read_disk_file(path: Path) -> TargetState:
         ),
         holders=tuple(f"{name} (loop device)" for name in disk_users.loops_on(status)),
         read_only=not os.access(path, os.W_OK),
-        busy=disk_users.is_locked(path),
+        busy=is_locked(path),
         available_bytes=below.f_bavail * below.f_frsize + status.st_blocks * SECTOR_BYTES,
     )
     return _with_contents(state)

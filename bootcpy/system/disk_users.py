@@ -5,17 +5,13 @@ its host.
 """
 
 import errno
-import fcntl
 import os
 import stat
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 from bootcpy.system.mount import Mount, read_mounts
 from bootcpy.system.sysfs import SYS, device_number, read_text
-
-_FLOCK = struct.Struct("hhqqi4x")  # struct flock where off_t has 64 bits
 
 Family = Mapping[str, str]  # device numbers and names
 
@@ -110,14 +106,3 @@ def loops_on(file: os.stat_result) -> tuple[str, ...]:
         if os.path.samestat(file, other):
             found.append(backing.parent.parent.name)
     return tuple(found)
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether a program has locked the file, as QEMU locks the images it uses."""
-    try:
-        with path.open("rb") as file:
-            question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-            answer = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, question))
-    except OSError:
-        return False
-    return bool(answer[0] != fcntl.F_UNLCK)

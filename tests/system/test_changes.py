@@ -1,9 +1,13 @@
 """What all changes of a host have in common: the lock, rights, and what stays as it is."""
 
+import fcntl
 import os
 import shutil
+import struct
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from tests.system.booted_host import BootedHost
 from tests.system.installed_host import answer
@@ -26,10 +30,39 @@ def test_a_second_change_waits_and_names_the_first(host: BootedHost) -> None:
     line = second.stderr.readline()
     held.unlock()
     _, rest = second.communicate(timeout=60)
-    assert "Waiting for sysroot lock held by" in line
-    assert f"(process {os.getpid()})" in line
+    assert f"Waiting for sysroot lock held by process {os.getpid()} (" in line
     assert "No rollback available" in rest
     assert second.returncode == 1
+
+
+@pytest.mark.parametrize("name", [".lock", "tmp"])
+def test_who_waits_for_the_repository_says_for_whom_and_can_be_stopped(
+    host: BootedHost, layout: Path, name: str
+) -> None:
+    write_image(layout, [BASE], version="2")
+    held = os.open(host.root / "ostree/repo" / name, os.O_RDONLY if name == "tmp" else os.O_RDWR)
+    if name == "tmp":
+        fcntl.flock(held, fcntl.LOCK_EX)
+    else:
+        lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        fcntl.fcntl(held, fcntl.F_OFD_SETLK, lock)
+    waits = subprocess.Popen(
+        host.command("python3", "-m", "bootcpy", "upgrade"),
+        env=host.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert waits.stderr is not None
+    for line in waits.stderr:
+        if "waiting for the lock" in line:
+            break
+    else:
+        pytest.fail("nothing was said")
+    assert f" held by process {os.getpid()} (" in line
+    waits.terminate()
+    assert waits.wait(30) == 143
+    os.close(held)
+    assert any(line.startswith("Queued for next boot") for line in answer(host, "upgrade"))
 
 
 def test_a_missing_deployment_directory_is_named(host: BootedHost, layout: Path) -> None:
