@@ -102,9 +102,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Time and memory of an install, status and updates, against plain copying. Root."""
+    """Time and memory of an install, status, updates and odd layers, against plain tools. Root."""
     run_tool(session, "bench.install")
     run_tool(session, "bench.update")
+    run_tool(session, "bench.hostile_layers")
 
 
 @nox.session(venv_backend="none")

@@ -13,11 +13,11 @@ _GROUP: Final = 16  # each holds a connection to the registry open while it wait
 def group_layers(sizes_bytes: Sequence[int]) -> list[list[int]]:
     """Return the indexes of layers in groups, in order; large ones, or of unknown size, alone."""
     groups: list[list[int]] = []
-    room_bytes = 0
+    room_bytes = -1  # in the last group; none is open
     for index, size_bytes in enumerate(sizes_bytes):
         if not 0 <= size_bytes <= _SMALL_BYTES:
             groups.append([index])
-            room_bytes = 0
+            room_bytes = -1
         elif size_bytes <= room_bytes and len(groups[-1]) < _GROUP:
             groups[-1].append(index)
             room_bytes -= size_bytes

@@ -1,6 +1,7 @@
 """Directory objects: the bytes that libostree writes, and back."""
 
 import hashlib
+import tempfile
 from contextlib import suppress
 
 import pytest
@@ -8,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootcpy.errors import BootcpyError
-from bootcpy.model.dirtree import parse_dirtree, serialise_dirtree
+from bootcpy.model.dirtree import (
+    DirtreeReader,
+    DirtreeWriter,
+    parse_dirtree,
+    serialise_dirtree,
+)
 from bootcpy.model.tree import Listing, TreeRef
 
 A, B, C = (hashlib.sha256(letter).hexdigest() for letter in (b"a", b"b", b"c"))
@@ -82,3 +88,29 @@ def test_parse_dirtree_ends_in_no_other_way(octets: bytes) -> None:
 def test_parse_dirtree_refuses_what_is_cut_short(cut: int) -> None:
     with pytest.raises(BootcpyError, match="a directory object of the repository is damaged"):
         parse_dirtree(serialise_dirtree(Listing({"file": A}))[:-cut])
+
+
+def test_a_large_object_is_the_same_from_a_file() -> None:
+    """With a place for temporary files, only the offsets stay in memory."""
+    spooled, plain = DirtreeWriter(tempfile.TemporaryFile), DirtreeWriter()
+    for writer in (spooled, plain):
+        for number in range(9000):
+            writer.add_file(b"%06d" % number, bytes.fromhex(A))
+            writer.add_directory(b"d%06d" % number, bytes.fromhex(B), bytes.fromhex(C))
+    expected = b"".join(plain.pieces())
+    assert plain.size_bytes == spooled.size_bytes == len(expected)
+    pieces = list(spooled.pieces())
+    assert b"".join(pieces) == expected
+    assert max(map(len, pieces)) < 150_000
+
+
+@given(listing=_listings, name=_names)
+def test_a_reader_finds_names(listing: Listing, name: str) -> None:
+    reader = DirtreeReader(serialise_dirtree(listing))
+    for sought in (name, *listing.files, *listing.dirs):
+        file, ref = listing.files.get(sought), listing.dirs.get(sought)
+        assert reader.file(sought.encode()) == (bytes.fromhex(file) if file else None)
+        both = bytes.fromhex(ref.contents + ref.meta) if ref else None
+        assert reader.dir(sought.encode()) == both
+    later = [found for found, _ in reader.files(name.encode())]
+    assert later == sorted(key.encode() for key in listing.files if key.encode() >= name.encode())
