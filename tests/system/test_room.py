@@ -135,7 +135,8 @@ def test_what_was_thought_to_fit_and_does_not_leaves_whole_layers(
 ) -> None:
     host.ostree("config", "set", "core.min-free-space-percent", reserve)
     unpacks: Files = {f"usr/{n}": bytes([n]) * 8 * _MIB for n in range(3)}
-    layers: list[Files] = [_RUNNING, {"usr/small": "x"}, unpacks]
+    alone: Files = {"usr/noise": os.urandom(_MIB // 2)}  # as a blob too large to share a child
+    layers: list[Files] = [_RUNNING, {"usr/small": "x"}, {**unpacks, **alone}]
     second = write_image(registry.layout, layers, version="2")
     _, small, large = _layers(registry)
     filler = _fill(host.root, but_bytes=20 * _MIB)
