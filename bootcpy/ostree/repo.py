@@ -70,6 +70,7 @@ def transaction(repo: OSTree.Repo) -> Generator[None]:
             _move_objects(repo)
     except BaseException:
         _abort(repo)
+        drop_staged(repo)  # else the next transaction would commit it with what is its own
         raise
 
 
