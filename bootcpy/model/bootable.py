@@ -147,6 +147,9 @@ def protects_toplevel(prepare_root_conf: str) -> bool:
 
 def _parse_prepare_root(text: str) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser(strict=False, comment_prefixes=("#",))
+    if "\0" in text or "\N{REPLACEMENT CHARACTER}" in text:
+        # libostree finds that out when it has begun to write the deployment.
+        raise ImageContentError("the image's prepare-root.conf is malformed: it is not UTF-8 text")
     try:
         parser.read_string(text)
     except configparser.Error as e:

@@ -7,6 +7,11 @@ from typing import Any
 from bootcpy.errors import TargetError
 
 _SECTOR_BYTES = 512  # where sfdisk says nothing else
+# Raised by what is no JSON, or another document than sfdisk's; a number may be infinite.
+_UNREADABLE = (
+    *(ValueError, LookupError, TypeError, AttributeError),
+    *(OverflowError, RecursionError),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +49,7 @@ def parse_table(text: str) -> FoundTable | None:
         return None
     try:
         return _read_table(json.loads(text)["partitiontable"])
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+    except _UNREADABLE as e:
         raise TargetError(
             f"the partition table cannot be read from what sfdisk says: {e!r}",
             hint="see what `sfdisk --json` says of the disk, or choose another",

@@ -27,6 +27,8 @@ def parse_toml(name: str, text: str) -> dict[str, Any]:
         largest = format_size(LARGEST_CONFIGURATION_BYTES)
         raise ConfigurationError(f"{name} is larger than {largest}")
     for number, line in enumerate(text.split("\n"), start=1):
+        if "\N{REPLACEMENT CHARACTER}" in line:  # what stands for other bytes
+            raise ConfigurationError(f"{name}:{number}: not valid TOML: it is not UTF-8 text")
         if line.count(".") > _MOST_DOTS:
             raise ConfigurationError(f"{name}:{number}: the line has more than {_MOST_DOTS} dots")
     try:
@@ -38,6 +40,8 @@ def parse_toml(name: str, text: str) -> dict[str, Any]:
         raise ConfigurationError(f"{name}:{number}: not valid TOML: {what}") from e
     except RecursionError as e:
         raise ConfigurationError(f"{name}: not valid TOML: it is nested too deep") from e
+    except ValueError as e:  # Python converts no more than a few thousand digits
+        raise ConfigurationError(f"{name}: not valid TOML: a number has too many digits") from e
 
 
 def shown_value(value: object) -> str:

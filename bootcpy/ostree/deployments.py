@@ -82,7 +82,7 @@ def _hint(message: str) -> str | None:
             "restore the deployment's directory, or remove the file in /boot/loader/entries "
             "whose options name it"
         )
-    return None
+    return "correct what is named there; `ostree admin status` reads the same"
 
 
 def boot_state(sysroot: OSTree.Sysroot) -> BootState:

@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import os
+import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,7 @@ def paths_in(file: BinaryIO) -> Iterator[str]:
     with _decompressed(file, magic) as stream:
         try:
             yield from cpio.names(stream, allowance)
-        except (OSError, EOFError, lzma.LZMAError) as e:
+        except (OSError, EOFError, lzma.LZMAError, zlib.error) as e:
             raise ImageContentError(f"the initramfs is damaged: {e}") from e
 
 

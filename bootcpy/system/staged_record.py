@@ -21,7 +21,7 @@ _FAILURE = paths.RUN / "finalize-failure"
 def read_record() -> StagedRecord | None:
     """Return the record; None without one, or without the right to read it."""
     try:
-        return StagedRecord.parse(_RECORD.read_text(encoding="utf-8"))
+        return StagedRecord.parse(_RECORD.read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return None
     except ConfigurationError as e:
