@@ -15,7 +15,7 @@ nox.options.sessions = ["lint", "types", "unit"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 # What `test` runs, the cheap answers first.
-EVERYTHING = ("lint", "types", "unit", "docs", "image", "system", "vm", "report")
+EVERYTHING = ("lint", "types", "unit", "docs", "fuzz", "image", "system", "vm", "report")
 # Progress lines must not wait in a buffer when the output is a log.
 os.environ["PYTHONUNBUFFERED"] = "1"
 
@@ -60,6 +60,13 @@ def docs(session: nox.Session) -> None:
     write = session.posargs == ["--write"]
     session.run("python", "-m", "tools.update_generated", *([] if write else ["--check"]))
     session.run("pytest", "--timeout=120", report_option("docs"), "tests/docs")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Odd input for all that reads others' input: a minute; `-- --minutes N` of new input."""
+    install(session, "fuzz")
+    session.run("python", "-m", "tools.fuzz.session", *session.posargs)
 
 
 @nox.session(venv_backend="none")
