@@ -2,7 +2,8 @@
 
 They need root, loop devices and the image's own libostree and skopeo, so they run where an
 installation runs, in a privileged container. The unit tests run there too: against the
-versions of every library that the distribution ships.
+versions of every library that the distribution ships. So do the rows of `tests/hostile`, two
+files at a time.
 """
 
 import shutil
@@ -19,6 +20,11 @@ CONTAINERFILE = image.ROOT / "tests" / "system" / "Containerfile"
 # On the host's own file system, not the container's overlay; kept for a look after a failure.
 SCRATCH = image.ROOT / ".cache" / "system-tests"
 _TEST_TIMEOUT_S = 900
+# What runs when nothing else is asked for, by the name of its report.
+_SUITES = {
+    "system": ("tests/unit", "tests/system"),
+    "hostile": ("--numprocesses=2", "--dist=loadfile", "-m", "not slow", "tests/hostile"),
+}
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -36,19 +42,32 @@ def run(arguments: Sequence[str]) -> None:
         )
     _empty_scratch()
     test_report.REPORTS.mkdir(parents=True, exist_ok=True)
-    with steps.step(f"Running the tests inside {REFERENCE}"), _in_short():
-        containers.run_installer(
-            built.reference,
-            [
-                *("env", "--chdir=/src", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"),
-                "HYPOTHESIS_STORAGE_DIRECTORY=/target/hypothesis",
-                *("python3", "-m", "pytest", "-p", "no:cacheprovider", "--basetemp=/target/tmp"),
-                *(f"--timeout={_TEST_TIMEOUT_S}", "--junitxml=/reports/system.xml"),
-                *(arguments or ("tests/unit", "tests/system")),
-            ],
-            target=SCRATCH,
-            mounts={image.ROOT: "/src:ro", test_report.REPORTS: "/reports"},
-        )
+    suites = {"system": tuple(arguments)} if arguments else _SUITES
+    failures = []
+    for name, options in suites.items():
+        try:
+            with steps.step(f"Running the tests inside {REFERENCE}: {name}"), _in_short():
+                _run_inside(built.reference, name, options)
+        except BootcpyError as e:
+            failures.append(e)
+    if failures:
+        raise failures[0]
+
+
+def _run_inside(reference: str, name: str, options: Sequence[str]) -> None:
+    """Run pytest in a container of the image `reference`; `name` is that of the report."""
+    containers.run_installer(
+        reference,
+        [
+            *("env", "--chdir=/src", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"),
+            "HYPOTHESIS_STORAGE_DIRECTORY=/target/hypothesis",
+            *("python3", "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp=/target/{name}"),
+            *(f"--timeout={_TEST_TIMEOUT_S}", f"--junitxml=/reports/{name}.xml"),
+            *options,
+        ],
+        target=SCRATCH,
+        mounts={image.ROOT: "/src:ro", test_report.REPORTS: "/reports"},
+    )
 
 
 def _empty_scratch() -> None:
