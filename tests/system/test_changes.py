@@ -46,21 +46,21 @@ def test_who_waits_for_the_repository_says_for_whom_and_can_be_stopped(
     else:
         lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         fcntl.fcntl(held, fcntl.F_OFD_SETLK, lock)
-    waits = subprocess.Popen(
+    with subprocess.Popen(
         host.command("python3", "-m", "bootcpy", "upgrade"),
         env=host.environment(),
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert waits.stderr is not None
-    for line in waits.stderr:
-        if "waiting for the lock" in line:
-            break
-    else:
-        pytest.fail("nothing was said")
+    ) as waits:
+        assert waits.stderr is not None
+        for line in waits.stderr:
+            if "waiting for the lock" in line:
+                break
+        else:
+            pytest.fail("nothing was said")
+        waits.terminate()
+        assert waits.wait(30) == 143
     assert f" held by process {os.getpid()} (" in line
-    waits.terminate()
-    assert waits.wait(30) == 143
     os.close(held)
     assert any(line.startswith("Queued for next boot") for line in answer(host, "upgrade"))
 
