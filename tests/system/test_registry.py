@@ -28,7 +28,7 @@ def _without_tls(registry: FaultyRegistry, home: Path) -> dict[str, str]:
 
 def test_upgrade_goes_on_where_a_registry_left_off(host: BootedHost, tmp_path: Path) -> None:
     served = tmp_path / "served"
-    noise = os.urandom(200_000)
+    noise = os.urandom(500_000)  # too large to share a child and a transaction with the others
     with serving(served) as registry:
         environment = _without_tls(registry, tmp_path)
         digest = write_image(served, [BASE, {"usr/small": "x"}, {"usr/big": noise}], version="2")

@@ -150,7 +150,7 @@ def test_what_was_thought_to_fit_and_does_not_leaves_whole_layers(
         finished = running.result()
     message = _error(finished)
     assert message.startswith(f"{registry.name} does not fit: ")
-    assert cause in message
+    assert cause in message, message
     assert "about " in message
     assert _staged(host) is None
     # What was begun is gone, but for a few directories.
