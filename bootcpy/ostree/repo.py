@@ -70,7 +70,6 @@ def transaction(repo: OSTree.Repo) -> Generator[None]:
             _move_objects(repo)
     except BaseException:
         _abort(repo)
-        drop_staged(repo)  # else the next transaction would commit it with what is its own
         raise
 
 
@@ -91,6 +90,7 @@ def _abort(repo: OSTree.Repo) -> None:
     try:
         with _one_at_a_time(repo):
             repo.abort_transaction(None)
+            _remove_staged(repo)  # at once: another transaction would take them for its own
     except (GLib.Error, OSError) as e:
         log.debug("cannot abort the transaction: %s", e)
 
@@ -159,11 +159,14 @@ def drop_staged(repo: OSTree.Repo) -> None:
 
     libostree keeps them for the next transaction, also when it was they that took all room.
     """
-    tmp = _path(repo) / "tmp"
     with _one_at_a_time(repo):
-        for directory in tmp.glob("staging-*"):
-            if directory.is_dir() and not _is_locked(Path(f"{directory}-lock")):
-                shutil.rmtree(directory)
+        _remove_staged(repo)
+
+
+def _remove_staged(repo: OSTree.Repo) -> None:
+    for directory in (_path(repo) / "tmp").glob("staging-*"):
+        if directory.is_dir() and not _is_locked(Path(f"{directory}-lock")):
+            shutil.rmtree(directory)
 
 
 def _is_locked(path: Path) -> bool:

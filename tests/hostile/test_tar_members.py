@@ -254,7 +254,7 @@ _ORDER = [
 ]
 
 _WHITEOUTS = [
-    _refused("whiteout-nameless", "whiteout without a name in /usr", file("usr/.wh.")),
+    _refused("whiteout-nameless", "whiteout without a name in ", file("usr/.wh.")),
     _imported("whiteout-of-dot-dot", {"usr/bin/tool": "-00644 0 0 10"}, whiteout("usr/..")),
     _imported("whiteout-of-dot", {"usr/bin/tool": "-00644 0 0 10"}, whiteout("usr/.")),
     _imported("whiteout-of-nothing", {"usr/nothing": None}, whiteout("usr/nothing")),

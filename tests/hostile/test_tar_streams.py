@@ -23,7 +23,7 @@ from tests.layers import file, noise, tar
 
 _INVALID = "layer sha256:[0-9a-f]{64}: the layer is not a valid tar archive"
 _BROKEN = "the layer is (not a valid tar archive|corrupt|truncated)|claims to have"
-_PAYLOAD = tar(file("usr/a", noise(1, 2000)), file("usr/b", b"2"))
+_PAYLOAD = tar(file("usr/a", noise(1, 5000)), file("usr/b", b"2"))
 
 
 def _row(name: str, archive: bytes, refused: str = "", once: str = "", **tree: str | None) -> Row:
@@ -102,7 +102,7 @@ _PAX = [
     _row("pax-key-not-utf8", whole(pax(record(b"\xff", b"x")), entry()), "not UTF-8"),
     _row(
         "pax-many-records",
-        whole(pax({f"a{n}": "x" for n in range(2000)}), entry()),
+        whole(pax({f"a{n}": "x" for n in range(20_000)}), entry()),
         "too many records",
     ),
     _row(
