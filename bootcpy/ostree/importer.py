@@ -232,6 +232,9 @@ def _telling_of_room(repo: OSTree.Repo, repo_path: Path, download: Download) -> 
     except NoSpaceError as e:
         drop_staged(repo)
         raise ran_out(e, download, read_repo_space(repo, repo_path)) from e
+    except BaseException:
+        drop_staged(repo)  # of children that were ended; the next transaction would keep it
+        raise
 
 
 @dataclass(frozen=True, slots=True)
