@@ -26,6 +26,7 @@ class BootFacts:
     has_prepare_root: bool = False  # ostree's program is in the initramfs
     prepare_root_conf: str | None = None  # the text; etc/ wins over usr/lib/
     os_release: bytes | None = None  # as libostree finds it: usr/lib/ wins over etc/
+    has_etc: bool = False  # a directory; in a commit it is usr/etc
 
 
 def require_bootable_tree(facts: BootFacts, *, composefs_supported: bool) -> str:
@@ -64,6 +65,10 @@ def require_bootable_tree(facts: BootFacts, *, composefs_supported: bool) -> str
             "the image has no ostree/prepare-root.conf in /usr/lib or /etc", hint=_PREPARE
         )
     _require_title(facts.os_release)
+    if not facts.has_etc:  # libostree finds out at shutdown, when it merges the changes there
+        raise ImageContentError(
+            "the image has no directory /etc", hint="let it have one, even if it is empty"
+        )
     if requires_composefs(facts.prepare_root_conf) and not composefs_supported:
         raise ImageContentError(
             "the image requires composefs, which this libostree was built without",

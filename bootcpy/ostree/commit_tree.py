@@ -33,6 +33,12 @@ class CommitTree:
         with explained(f"commit {commit} cannot be read"):
             _, self._root, _ = open_repo(repo_path).read_commit(commit, None)
 
+    def is_directory(self, path: Path) -> bool:
+        """Tell whether `path` is a directory."""
+        file = self._root.resolve_relative_path(str(path))
+        kind = file.query_file_type(Gio.FileQueryInfoFlags.NOFOLLOW_SYMLINKS, None)
+        return bool(kind == Gio.FileType.DIRECTORY)
+
     def names(self, directory: Path, *, limit: int = MOST_DROP_INS) -> tuple[str, ...]:
         """Return what the directory holds, sorted; nothing if there is no such directory.
 
@@ -136,6 +142,7 @@ def boot_facts_of(tree: CommitTree) -> BootFacts:
         ),
         prepare_root_conf=next((text for text in configs if text is not None), None),
         os_release=next((content for content in os_releases if content is not None), None),
+        has_etc=tree.is_directory(Path("usr/etc")),
     )
 
 

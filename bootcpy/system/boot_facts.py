@@ -35,6 +35,7 @@ def read(root: Path) -> BootFacts:
             ),
             None,
         ),
+        has_etc=any(below.is_directory(root, base) for base in ("etc", "usr/etc")),
     )
 
 

@@ -16,6 +16,7 @@ GOOD = BootFacts(
     has_prepare_root=True,
     prepare_root_conf="[sysroot]\nreadonly = true\n",
     os_release=b"ID=test\n",
+    has_etc=True,
 )
 
 
@@ -31,6 +32,7 @@ def test_require_bootable_tree_returns_the_kernel() -> None:
         (replace(GOOD, has_initramfs=False), r"modules/6\.12\.1/initramfs\.img is missing"),
         (replace(GOOD, has_prepare_root=False), r"initramfs of kernel 6\.12\.1 lacks ostree-prep"),
         (replace(GOOD, prepare_root_conf=None), r"no ostree/prepare-root\.conf"),
+        (replace(GOOD, has_etc=False), "the image has no directory /etc"),
         (replace(GOOD, os_release=None), "no os-release in /usr/lib or /etc"),
         (replace(GOOD, os_release=b""), "os-release has no PRETTY_NAME or ID"),
         (replace(GOOD, os_release=b'# ID=x\nPRETTY_NAME="x\n ID=x\nPRETTY_NAMES=x'), "no PRETTY"),

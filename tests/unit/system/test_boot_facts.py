@@ -43,6 +43,7 @@ def test_read(root: Path) -> None:
         has_prepare_root=True,
         prepare_root_conf="[composefs]\n",
         os_release=b"ID=test\n",
+        has_etc=True,
     )
 
 
@@ -66,7 +67,7 @@ def test_nothing_outside_counts(root: Path) -> None:
     }.items():
         (root / path).unlink(missing_ok=True)
         (root / path).symlink_to(outside / target)
-    assert boot_facts.read(root) == BootFacts(kernels=("6.1",))
+    assert boot_facts.read(root) == BootFacts(kernels=("6.1",), has_etc=True)
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,7 @@ def _facts(
         has_prepare_root=True,
         prepare_root_conf=prepare_root_conf,
         os_release=os_release,
+        has_etc=True,
     )
 
 
