@@ -226,7 +226,12 @@ def _download(
 
 @contextmanager
 def _telling_of_room(repo: OSTree.Repo, repo_path: Path, download: Download) -> Generator[None]:
-    """Have the error of a full disk say what was needed, and give back what was begun."""
+    """Have the error of a full disk say what was needed, and give back what was begun.
+
+    What is left of an import that was killed goes first: the next transaction would take it in,
+    a commit without its files perhaps.
+    """
+    drop_staged(repo)
     try:
         yield
     except NoSpaceError as e:
