@@ -5,7 +5,7 @@ from typing import Final
 
 from bootcpy.model.size import KIB, MIB
 
-_SMALL_BYTES: Final = 256 * KIB
+_SMALL_BYTES: Final = 64 * KIB  # as much as a pipe holds: it is delivered before it is read
 _GROUP_BYTES: Final = 1 * MIB
 _GROUP: Final = 16  # each holds a connection to the registry open while it waits
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bootcpy.errors import ImageContentError
+from bootcpy.model.layer_limits import hostile, shown
 
 _REPO = "sysroot/ostree/repo/"
 _OBJECT = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{62})\.([a-z.-]+)")
@@ -52,8 +52,5 @@ def parse_object_name(name: str) -> ObjectName | None:
         return ObjectName(ObjectKind.XATTRS, named[1])
     found = _OBJECT.fullmatch(path)
     if found is None or found[3] not in set(ObjectKind):
-        raise ImageContentError(
-            f"the layer has something in its repository that is no object: {name!r}",
-            hint="the image is malformed or hostile; do not use it",
-        )
+        raise hostile(f"the layer has something in its repository that is no object: {shown(name)}")
     return ObjectName(ObjectKind(found[3]), found[1] + found[2])

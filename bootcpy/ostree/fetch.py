@@ -141,7 +141,7 @@ def fetch_groups(
     *,
     at_once: int,
     progress: Callable[[dict[int, int]], None],
-) -> Iterator[_Job]:
+) -> Generator[_Job]:
     """Fetch layers as `fetch_layers` does, those of one group of indexes at the same time.
 
     `start` makes the jobs of a group whose blobs begin to flow; `at_once` counts groups.

@@ -6,7 +6,7 @@ A child stores one large layer, or several small ones, in a transaction that its
 import errno
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -198,6 +198,9 @@ def store_layers(
         return [_GroupedJob(group, position, begun) for position, begun in enumerate(blobs)]
 
     groups = group_layers([layer.blob.size_bytes for layer in wanted])
-    jobs = fetch_groups(image, wanted, groups, start, at_once=workers, progress=progress)
-    for job in jobs:
-        yield job.index, job.commit()
+    # Closed here, whatever happens: transactions that failed are to end before that is reported.
+    with closing(
+        fetch_groups(image, wanted, groups, start, at_once=workers, progress=progress)
+    ) as jobs:
+        for job in jobs:
+            yield job.index, job.commit()
