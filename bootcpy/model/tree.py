@@ -95,10 +95,6 @@ class Directory:
             return TreeRef(self._found[0], self.meta)
         return TreeRef(self._store.store(listing), self.meta)
 
-    def stored(self) -> str | None:
-        """Return the checksum of its contents if it is as it was stored."""
-        return self._origin
-
 
 def split_path(path: str) -> tuple[str, str]:
     """Return the directory part and the last component of `path`."""
