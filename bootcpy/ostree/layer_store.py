@@ -1,16 +1,15 @@
 """A layer's files and directories as objects of the repository, written as the layer flows by."""
 
 import hashlib
-import os
 import stat
 import tempfile
 from pathlib import Path
 from typing import IO, Final, NamedTuple, TypeVar
 
-from bootcpy.errors import ImageContentError, NoSpaceError
+from bootcpy.errors import ImageContentError
 from bootcpy.model.dirtree import DirtreeReader, DirtreeWriter
 from bootcpy.model.layer_limits import shown
-from bootcpy.model.size import KIB, MIB, format_size
+from bootcpy.model.size import KIB, MIB
 from bootcpy.model.tar_headers import TarMember
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.objects import (
@@ -18,6 +17,7 @@ from bootcpy.ostree.objects import (
     FileFacts,
     content_header,
     octets,
+    require_reserve,
     write_content,
     write_directory_metadata,
 )
@@ -59,7 +59,6 @@ class RepoObjects:
         self._small: dict[tuple[Attributes, bytes], bytes] = {}
         self._links: dict[tuple[Attributes, str], bytes] = {}
         self._headers: dict[Attributes, _Header] = {}
-        _, self._reserved_bytes = repo.get_min_free_space_bytes()
 
     def directory(self, attributes: Attributes) -> bytes:
         """Write the metadata of a directory and return its checksum."""
@@ -145,28 +144,13 @@ class RepoObjects:
         return digest.digest()
 
     def _large(self, attributes: Attributes, member: TarMember, tar: TarReader) -> bytes:
-        self._require_reserve(member)
+        require_reserve(self._repo, member.name, member.size)
         uid, gid, mode, _ = attributes
         xattrs = self._xattrs(attributes)
         writer = self._repo.write_regfile(None, uid, gid, stat.S_IFREG | mode, member.size, xattrs)
         for chunk in tar.content(member):
             writer.write_all(chunk, None)
         return bytes.fromhex(writer.finish(None))
-
-    def _require_reserve(self, member: TarMember) -> None:
-        """Leave free what libostree does: it looks only where it is given a file as a whole.
-
-        Raises:
-            NoSpaceError: less would be left.
-        """
-        if not self._reserved_bytes:
-            return
-        found = os.fstatvfs(self._repo.get_dfd())
-        if found.f_bfree * found.f_frsize - member.size < self._reserved_bytes:
-            raise NoSpaceError(
-                f"{shown(member.name)} of {format_size(member.size)} would leave less than the "
-                "repository's min-free-space-percent or min-free-space-size"
-            )
 
     def _header(self, attributes: Attributes) -> _Header:
         known = self._headers.get(attributes)

@@ -20,7 +20,12 @@ from bootcpy.model.size import KIB, MIB
 from bootcpy.model.tar_headers import TarMember
 from bootcpy.model.tree import Listing, TreeRef
 from bootcpy.ostree.bindings import GLib, OSTree
-from bootcpy.ostree.objects import RepoTrees, write_commit, write_directory_metadata
+from bootcpy.ostree.objects import (
+    RepoTrees,
+    require_reserve,
+    write_commit,
+    write_directory_metadata,
+)
 from bootcpy.ostree.repo import explained, open_repo, transaction
 from bootcpy.system.layer_tar import ByteCounter, decompressed, members, opened_tar
 from bootcpy.system.tar_reader import TarReader
@@ -227,6 +232,7 @@ class _FileObjects:
                 checksum, header.uid, header.gid, mode, xattrs, whole, None
             )
             return
+        require_reserve(self._repo, checksum, header.size)
         writer = self._repo.write_regfile(
             checksum, header.uid, header.gid, mode, header.size, xattrs
         )

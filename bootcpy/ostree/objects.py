@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from bootcpy.errors import NoSpaceError
 from bootcpy.model.dirtree import parse_dirtree, serialise_dirtree
+from bootcpy.model.layer_limits import shown
+from bootcpy.model.size import format_size
 from bootcpy.model.tree import Directory, Listing, TreeRef
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 
@@ -153,6 +156,23 @@ def write_content(
         info.set_attribute_uint32(f"unix::{name}", value)
     _, content, size_bytes = OSTree.raw_file_to_content_stream(stream, info, facts.xattrs, None)
     repo.write_content_trusted(checksum, content, size_bytes, None)
+
+
+def require_reserve(repo: OSTree.Repo, name: str, size_bytes: int) -> None:
+    """Refuse to begin a file that would take what the repository is to leave free.
+
+    libostree does so where it is given a whole file, and not where one is written by and by.
+
+    Raises:
+        NoSpaceError: less than `min-free-space-percent` or `-size` would be left.
+    """
+    _, reserved_bytes = repo.get_min_free_space_bytes()
+    found = os.fstatvfs(repo.get_dfd())
+    if reserved_bytes and found.f_bfree * found.f_frsize - size_bytes < reserved_bytes:
+        raise NoSpaceError(
+            f"{shown(name)} of {format_size(size_bytes)} would leave less than the "
+            "repository's min-free-space-percent or min-free-space-size"
+        )
 
 
 def write_metadata_of(repo: OSTree.Repo, directory: Path) -> str:

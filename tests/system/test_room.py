@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from bootcpy.model.image import SignedImageReference, escape_ref
-from tests.layers import noise
 from tests.system.booted_host import BootedHost
 from tests.system.faulty_registry import FaultyRegistry, serving
 from tests.system.installed_host import installed
