@@ -224,8 +224,14 @@ class _ArrayReader:
         )
 
     def entries(self, from_name: bytes) -> Iterator[tuple[bytes, bytes]]:
+        before = b""
         for index in range(self._lowest(from_name) if from_name else 0, self._count):
-            yield self._entry(index)
+            entry = self._entry(index)
+            # libostree does not ask, but what looks for names relies on it.
+            if index and entry[0] <= before:
+                raise ValueError("names out of order, or one twice")
+            before = entry[0]
+            yield entry
 
     def _lowest(self, name: bytes) -> int:
         """Return the index of the first entry whose name is not below `name`."""

@@ -5,8 +5,8 @@ files; what follows are ordinary layers over it (`bootcpy.model.oci.classify_lay
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from bootcpy import paths
@@ -23,6 +23,7 @@ from bootcpy.ostree.object_layers import (
     require_signature,
     store_chunk,
     store_commit_layer,
+    write_signatures,
 )
 from bootcpy.ostree.reachable import require_complete
 from bootcpy.ostree.repo import explained, open_repo
@@ -57,14 +58,13 @@ class _ObjectsJob(LayerJob):
             return self._child.result()
 
     def stored(self) -> StoredLayer:
-        """Return what became of the layer.
+        """Return what became of the layer, which may not be the one the image names.
 
         Raises:
-            ImageContentError: the layer is corrupt or not the one the image names.
+            ImageContentError: the layer is corrupt.
         """
         stored = self._result()
         self._child.close()
-        require_diff_id(stored.diff_id, self.wanted.layer)
         return stored
 
 
@@ -76,7 +76,7 @@ def import_base(
     signature: Signature,
     fsync: bool,
     progress: Callable[[dict[int, int]], None],
-) -> Iterator[tuple[int, str]]:
+) -> Generator[tuple[int, str]]:
     """Fetch and store the layers of an embedded commit; yield each one's index and commit.
 
     `wanted` are those that are missing. The commit layer is yielded after all others, and
@@ -104,16 +104,20 @@ def import_base(
     repo = open_repo(repo_path)
     commit: tuple[int, StoredLayer] | None = None
     try:
-        for job in fetch_layers(image, wanted, start, at_once=_AT_ONCE, progress=progress):
-            if job.wanted.role is LayerRole.COMMIT:
-                commit = job.index, job.stored()
-            else:
-                yield job.index, job.stored().commit
+        fetched = fetch_layers(image, wanted, start, at_once=_AT_ONCE, progress=progress)
+        with closing(fetched) as jobs:
+            for job in jobs:
+                stored = job.stored()
+                if job.wanted.role is LayerRole.COMMIT:
+                    commit = job.index, stored
+                require_diff_id(stored.diff_id, job.wanted.layer)
+                if job.wanted.role is not LayerRole.COMMIT:
+                    yield job.index, stored.commit
         if commit is not None:
+            write_signatures(repo, commit[1], verified=remote is not None)
             _require_whole(repo, commit[1])
     except BaseException:  # also when nobody asks for the next layer any more
-        if commit is not None and not commit[1].known:
-            _remove(repo, commit[1].commit)
+        _remove(repo, commit)
         raise
     if commit is not None:
         yield commit[0], commit[1].commit
@@ -135,8 +139,11 @@ def _require_whole(repo: OSTree.Repo, stored: StoredLayer) -> None:
         repo.mark_commit_partial(stored.commit, False)  # noqa: FBT003
 
 
-def _remove(repo: OSTree.Repo, commit: str) -> None:
-    """Remove a commit that no ref names, and its mark; its objects go with the next clean-up."""
+def _remove(repo: OSTree.Repo, begun: tuple[int, StoredLayer] | None) -> None:
+    """Remove a commit that is new, and its mark; its objects go with the next clean-up."""
+    if begun is None or begun[1].known:
+        return
+    commit = begun[1].commit
     with explained(f"the commit {commit} cannot be removed"):
         repo.delete_object(OSTree.ObjectType.COMMIT, commit, None)
         repo.mark_commit_partial(commit, False)  # noqa: FBT003

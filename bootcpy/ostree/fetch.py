@@ -6,7 +6,7 @@ that answer and for the children in the same select().
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from select import select
@@ -112,7 +112,7 @@ def fetch_layers(
     *,
     at_once: int,
     progress: Callable[[dict[int, int]], None],
-) -> Iterator[_Job]:
+) -> Generator[_Job]:
     """Fetch layers and yield each one's job when it is delivered and its children have ended.
 
     `start` makes the job of a blob that begins to flow; its children end with the stack
@@ -162,7 +162,7 @@ def fetch_groups(
                 jobs = [job for group in running for job in group]
                 asked = next((job for job in jobs if not job.delivered), None)
                 if asked:
-                    image.ask_to_finish(asked.blob)
+                    _ask_to_finish(image, asked)
                     watch = Watch(image.stall_timeout_s)
             jobs = [job for group in running for job in group]
             waiting = [job.first_running() for job in jobs if job.delivered]
@@ -178,7 +178,7 @@ def fetch_groups(
                 asked.pipe.close()
                 asked.delivered, asked = True, None
             elif asked and watch.stalled(asked.counter.value, ours_to_read=asked.pipe.has_bytes()):
-                raise _stalled(image, asked.wanted)
+                raise _stalled(image, asked.wanted, image.stall_timeout_s)
             for job in [job for job in jobs if job.delivered and not job.first_running()]:
                 for group in running:
                     if job in group:
@@ -200,13 +200,19 @@ def _start_blob(image: OpenedImage, wanted: WantedLayer) -> Blob:
     except ProxyRequestError as e:
         raise _blob_error(image, wanted, str(e)) from e
     except ProxyStalledError as e:
-        raise _stalled(image, wanted) from e
+        raise _stalled(image, wanted, image.answer_timeout_s) from e
 
 
-def _stalled(image: OpenedImage, wanted: WantedLayer) -> StalledError:
-    digest = wanted.layer.blob.digest
-    message, hint = explain_stall(image.reference, image.stall_timeout_s or 0, digest)
+def _stalled(image: OpenedImage, wanted: WantedLayer, timeout_s: int | None) -> StalledError:
+    message, hint = explain_stall(image.reference, timeout_s or 0, wanted.layer.blob.digest)
     return StalledError(message, hint=hint)
+
+
+def _ask_to_finish(image: OpenedImage, job: LayerJob) -> None:
+    try:
+        image.ask_to_finish(job.blob)
+    except ProxyRequestError as e:
+        raise _blob_error(image, job.wanted, str(e)) from e
 
 
 def _take_answer(image: OpenedImage, job: LayerJob) -> None:

@@ -6,8 +6,8 @@ for an image. What is here already is found by refs of our own: see `bootcpy.ost
 """
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -312,17 +312,18 @@ class _Import:
             indexes[position]: count for position, count in counts.items()
         })
 
-    def _set_refs(self, indexes: Sequence[int], stored: Iterable[tuple[int, str]]) -> None:
-        """Set each layer's refs as soon as it is there.
+    def _set_refs(self, indexes: Sequence[int], stored: Generator[tuple[int, str]]) -> None:
+        """Set each layer's refs as soon as it is there; the work on layers ends with this.
 
         What is here was checked: a tar that came through skopeo against its diff_id, and
         what podman unpacked against podman's own record of the same digest.
         """
-        for position, commit in stored:
-            index = indexes[position]
-            wanted = self.missing.layers[index]
-            record_layer(self.repo, wanted.role, wanted.layer, commit)
-            self.report.finished(index)
+        with closing(stored):
+            for position, commit in stored:
+                index = indexes[position]
+                wanted = self.missing.layers[index]
+                record_layer(self.repo, wanted.role, wanted.layer, commit)
+                self.report.finished(index)
 
 
 def _unpacked_layers(

@@ -51,12 +51,14 @@ _METADATA_TYPES: Final = {
 class StoredLayer:
     """A layer whose objects are stored: what its tar hashed to, and the commit for its ref.
 
-    `known` tells that the commit was in the repository before.
+    `known` tells that the commit was in the repository before. `detached` is the detached
+    metadata that came with it: no checksum covers that, so it is not written before the layer's.
     """
 
     diff_id: str
     commit: str
     known: bool = False
+    detached: bytes | None = None
 
 
 def store_chunk(repo_path: Path, blob_fd: int, counter: ByteCounter, *, fsync: bool) -> StoredLayer:
@@ -100,7 +102,24 @@ def store_commit_layer(
         commit = objects.require_end()
         if not objects.known:  # as late as can be: the mark is no part of the transaction
             repo.mark_commit_partial(commit, True)  # noqa: FBT003 - libostree's signature
-    return StoredLayer(diff_id, commit, objects.known)
+    return StoredLayer(diff_id, commit, objects.known, objects.detached)
+
+
+def write_signatures(repo: OSTree.Repo, layer: StoredLayer, *, verified: bool) -> None:
+    """Write the detached metadata of an embedded commit, whose layer is the one that was named.
+
+    That of a commit which was here before stays, unless a signature in the new one was verified.
+
+    Raises:
+        NoSpaceError, BootcpyError: see `explained`.
+    """
+    if layer.detached is None:
+        return
+    with explained(f"the signatures of commit {layer.commit} cannot be written"):
+        _, there = repo.read_commit_detached_metadata(layer.commit, None)
+        if verified or not layer.known or not isinstance(there, GLib.Variant):
+            detached = _variant("a{sv}", layer.detached)
+            repo.write_commit_detached_metadata(layer.commit, detached, None)
 
 
 @contextmanager
@@ -251,6 +270,7 @@ class _CommitObjects:
         self._checksum: str | None = None
         self._unwritten: bytes | None = None  # the commit, until its signatures were seen
         self.known = False
+        self.detached: bytes | None = None
 
     def pass_on(self, name: ObjectName, content: _Content) -> None:
         if self._checksum is None:
@@ -260,12 +280,11 @@ class _CommitObjects:
             self._unwritten = content.read(_METADATA_LIMIT)
             return
         if self._unwritten is not None:
-            signatures = None
             if name.kind is ObjectKind.COMMIT_META and name.checksum == self._checksum:
-                signatures = content.read(_METADATA_LIMIT)
-            self._write_commit(self._checksum, self._unwritten, signatures)
+                self.detached = content.read(_METADATA_LIMIT)
+            self._write_commit(self._checksum, self._unwritten, self.detached)
             self._unwritten = None
-            if signatures is not None:
+            if self.detached is not None:
                 return
         if name.kind in {ObjectKind.DIR_TREE, ObjectKind.DIR_META}:
             self._write(name, content.read(_METADATA_LIMIT))
@@ -288,9 +307,6 @@ class _CommitObjects:
             require_signature(self._repo, self._remote, checksum, commit, signatures)
         _, self.known = self._repo.has_object(OSTree.ObjectType.COMMIT, checksum, None)
         self._write(ObjectName(ObjectKind.COMMIT, checksum), commit)
-        if signatures is not None:
-            detached = _variant("a{sv}", signatures)
-            self._repo.write_commit_detached_metadata(checksum, detached, None)
 
     def _write(self, name: ObjectName, content: bytes) -> None:
         kind, variant_type = _METADATA_TYPES[name.kind]

@@ -57,6 +57,11 @@ def _lacking(repo: OSTree.Repo, commit: str) -> list[str]:
         _, variant = repo.load_variant(OSTree.ObjectType.DIR_TREE, tree.contents)
         OSTree.validate_structureof_dirtree(variant)
         listing = parse_dirtree(octets(variant))
+        if not listing.files.keys().isdisjoint(listing.dirs):
+            raise BootcpyError(
+                f"/{path} has a name of both a file and a directory",
+                hint="the image is corrupt or hostile; do not use it",
+            )
         prefix = f"{path}/" if path else ""
         found += [
             f"/{prefix}{name}"

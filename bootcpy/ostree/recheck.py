@@ -9,14 +9,11 @@ from bootcpy.model.oci import ImageConfig, Manifest, classify_layers
 from bootcpy.model.tree import TreeRef
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.encapsulated import role_of_layers_over
-from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST
-from bootcpy.ostree.layers import KEY_IMPORTER_VERSION
+from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST
 from bootcpy.ostree.merge import merged_tree
 from bootcpy.ostree.objects import RepoTrees, commit_metadata, commit_tree
 from bootcpy.ostree.repo import explained, scratch
-from bootcpy.ostree.verified import find_layer, find_layers
-
-_OUR_MERGES = "bootcpy "
+from bootcpy.ostree.verified import find_layer, find_layers, is_believed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +32,9 @@ class Rechecked:
 def recheck(repo: OSTree.Repo, repo_path: Path, commit: str) -> Rechecked | None:
     """Merge the layers of an image's commit once more and compare; None for other commits.
 
-    Nothing is written. Programs that are not ours merge the attributes of directories by
-    another rule (docs/trust.md), so those count in our own merges only.
+    Nothing is written. Other programs, and version 0.1 with their layers, merge the attributes of
+    directories by another rule (docs/trust.md), so those count only in what was merged here from
+    checked layers.
 
     Raises:
         ImageContentError: the commit's record of its image is malformed.
@@ -52,7 +50,7 @@ def recheck(repo: OSTree.Repo, repo_path: Path, commit: str) -> Rechecked | None
         checked, unknown = find_layers(repo, plan, role_of_layers_over(repo_path, base))
         if checked is None:
             return Rechecked(unknown=unknown)
-        ours = str(metadata.get(KEY_IMPORTER_VERSION, "")).startswith(_OUR_MERGES)
+        ours = is_believed(repo, str(metadata.get(KEY_MANIFEST_DIGEST)), commit)
         with scratch(repo):
             expected = merged_tree(repo, checked)
             found = _differences(repo, commit_tree(repo, commit), expected, attributes=ours)

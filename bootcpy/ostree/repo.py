@@ -165,19 +165,27 @@ def drop_staged(repo: OSTree.Repo) -> None:
 
 def _remove_staged(repo: OSTree.Repo) -> None:
     for directory in (_path(repo) / "tmp").glob("staging-*"):
-        if directory.is_dir() and not _is_locked(Path(f"{directory}-lock")):
-            shutil.rmtree(directory)
+        if directory.is_dir():
+            with _lock_tried(Path(f"{directory}-lock")) as is_ours:
+                if is_ours:
+                    shutil.rmtree(directory)
 
 
-def _is_locked(path: Path) -> bool:
-    try:
-        with path.open("r+b") as file:
+@contextmanager
+def _lock_tried(path: Path) -> Generator[bool]:
+    """Hold the lock of a transaction's directory, and tell whether it could be had.
+
+    Whoever begins a transaction takes up such a directory if its lock is free, so that it has to
+    be held until nothing is left of the directory.
+    """
+    with path.open("a+b") as file:
+        try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+        path.unlink(missing_ok=True)
 
 
 def resolve(repo: OSTree.Repo, ref: str) -> str | None:

@@ -40,7 +40,7 @@ def require_own_policy(repo: OSTree.Repo, root: Directory) -> None:
     selinux = root.find(_PLACE)
     if selinux is None or "config" not in selinux.files:
         return
-    if "etc" in root.files:  # where libostree looks first
+    if "etc" in root.files or root.find("etc/selinux") is not None:  # where libostree looks first
         raise _foreign("etc")
     text = _read(repo, selinux.files["config"], f"{_PLACE}/config")
     for name in parse_policy_types(text):

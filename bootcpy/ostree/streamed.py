@@ -5,7 +5,7 @@ A child stores one large layer, or several small ones, in a transaction that its
 
 import errno
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +181,7 @@ def store_layers(
     fsync: bool,
     allow_nonusr: bool,
     progress: Callable[[dict[int, int]], None],
-) -> Iterator[tuple[int, str]]:
+) -> Generator[tuple[int, str]]:
     """Fetch and store layers; yield each one's index in `wanted` and its commit.
 
     `progress` is told the bytes read so far of the layers under way, by index.

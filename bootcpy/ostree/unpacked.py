@@ -6,7 +6,7 @@ it does whenever podman runs the image. Several children store parts of all laye
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +65,7 @@ def store_layers(
     workers: int,
     fsync: bool,
     done: Callable[[int], None],
-) -> Iterator[tuple[int, str]]:
+) -> Generator[tuple[int, str]]:
     """Store layers and yield each one's index and commit as it is complete.
 
     `done` is told the cost of every finished batch, for progress.

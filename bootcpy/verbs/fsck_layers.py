@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from bootcpy.errors import ImageError, ImageUnavailableError
+from bootcpy.errors import BootcpyError, ImageError, ImageUnavailableError, NoSpaceError
 from bootcpy.model.boot_state import Deployment
 from bootcpy.model.image import ImageReference, Transport
 from bootcpy.ostree import importer
@@ -42,6 +42,11 @@ def check_layers(system: System, *, fetch: bool) -> LayerFindings:
                 found = recheck(system.sysroot.repo(), REPO, deployment.checksum)
         except ImageError as e:
             unknown.append(f"{name}: {e.message}")
+            continue
+        except NoSpaceError:
+            raise
+        except BootcpyError as e:  # an object is damaged or gone: the other checks go on
+            problems.append(f"{name}: {e.message}")
             continue
         if found is None:
             continue
