@@ -163,7 +163,7 @@ def _number(field: bytes) -> int:
         # Two's complement, but for the mark in the highest bit.
         value = int.from_bytes(field, "big", signed=True)
         return value if first & 0x40 else value + (1 << (8 * len(field) - 1))
-    digits = _OCTAL.fullmatch(field.partition(b"\0")[0])
+    digits = _OCTAL.fullmatch(field.strip(b" \0").partition(b"\0")[0])
     if digits is None:
         raise not_a_tar(f"a header has {field!r} for a number")
     return int(digits[1] or b"0", 8)

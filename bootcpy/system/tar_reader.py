@@ -67,7 +67,6 @@ class TarReader:
     def __init__(self, source: io.RawIOBase) -> None:
         """Read from `source`, which is at the tar's beginning."""
         self._source = io.BufferedReader(source, BUFFER_BYTES)
-        self._globals: dict[str, str] = {}
         self._globals_bytes = 0
         self._left = 0  # of the member's content
         self._padding = 0  # behind it
@@ -155,16 +154,16 @@ class TarReader:
             raise not_a_tar(f"an extended header claims to have {header.size} bytes")
         octets = self._padded(header.size)
         if header.kind == LONG_NAME:
-            extended.long_name = text(until_nul(octets))
+            extended.long_name = text(until_nul(octets)) or None
         elif header.kind == LONG_LINK:
-            extended.long_link = text(until_nul(octets))
+            extended.long_link = text(until_nul(octets)) or None
         elif header.kind == PAX_GLOBAL:
             self._globals_bytes += header.size
             if self._globals_bytes > GLOBAL_PAX_BYTES:
                 raise too_many("bytes of global headers", GLOBAL_PAX_BYTES)
-            self._globals |= parse_pax(octets)
+            parse_pax(octets)  # well-formed it must be, but it says nothing of a member
         else:
-            extended.records |= parse_pax(octets)
+            extended.records = parse_pax(octets)  # the last one counts
         return extended
 
     def _padded(self, size: int) -> bytes:
@@ -178,8 +177,7 @@ class TarReader:
         numbers: list[int] | None = None
         if member.kind == GNU_SPARSE:
             numbers = self._gnu_map(member, block)
-        records = self._globals | extended.records if self._globals else extended.records
-        finish(member, records, extended.long_name, extended.long_link)
+        finish(member, extended.records, extended.long_name, extended.long_link)
         if numbers is not None:
             member.extents = checked_extents(member, numbers)
         self._left = member.stored_size
