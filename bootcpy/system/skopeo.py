@@ -22,7 +22,7 @@ from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableErro
 from bootcpy.model.image import ContainerPolicy, ImageReference, Insecure, Signature, Transport
 from bootcpy.model.oci import Descriptor, ImageConfig, Manifest
 from bootcpy.model.oci_fields import MOST_CONFIG_CHARACTERS
-from bootcpy.model.patience import explain_stall
+from bootcpy.model.patience import ANSWER_FACTOR, explain_stall
 from bootcpy.model.registry import explain_open_failure
 from bootcpy.paths import ROOT_AUTH_FILES
 from bootcpy.system.policy import (
@@ -85,7 +85,7 @@ class Proxy:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PACKET_BYTES)
         self._socket = ours
-        self.stall_timeout_s: int | None = None  # how long an answer may take
+        self.stall_timeout_s: int | None = None  # how long nothing may come of a layer
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         try:
             self._process = spawn(
@@ -112,6 +112,11 @@ class Proxy:
                 hint="install skopeo 1.6 or newer",
             )
 
+    @property
+    def answer_timeout_s(self) -> int | None:
+        """How long an answer may take; None for ever."""
+        return None if self.stall_timeout_s is None else self.stall_timeout_s * ANSWER_FACTOR
+
     def close(self) -> None:
         """End the proxy and wait for it."""
         self._socket.close()  # it exits when the other end is gone, unless the network stalls
@@ -137,7 +142,7 @@ class Proxy:
             ProxyRequestError: the proxy reports an error, or is gone.
             ProxyStalledError: it does not answer.
         """
-        Watch(self.stall_timeout_s).wait_for(self._socket, ProxyStalledError)
+        Watch(self.answer_timeout_s).wait_for(self._socket, ProxyStalledError)
         descriptors = array.array("i")
         try:
             packet, ancillary, flags, _ = self._socket.recvmsg(
@@ -216,6 +221,7 @@ class OpenedImage:
         """
         self.reference = reference
         self.stall_timeout_s = proxy.stall_timeout_s
+        self.answer_timeout_s = proxy.answer_timeout_s
         self.obeys_policy = proxy.version >= _ENFORCES_POLICY
         self._proxy = proxy
         self._id = proxy.request("OpenImage", _proxy_name(reference)).value
@@ -335,7 +341,7 @@ def opened(
         try:
             image = OpenedImage(proxy, reference.for_pull())
         except ProxyStalledError as e:
-            message, hint = explain_stall(reference, stall_timeout_s or 0)
+            message, hint = explain_stall(reference, proxy.answer_timeout_s or 0)
             raise StalledError(message, hint=hint) from e
         except ProxyRequestError as e:
             message, hint = explain_open_failure(

@@ -34,6 +34,8 @@ def test_anything_else_is_refused(text: str) -> None:
         pytest.param([(n * 100, False) for n in range(1000)], False, id="200 bytes in a second"),
         pytest.param([(4 * KIB, True)] * 1000, False, id="we do not read"),
         pytest.param([(4 * KIB, True)] * 50 + [(4 * KIB, False)] * 20, True, id="then nothing"),
+        pytest.param([(n * 5, True) for n in range(100)], True, id="ten bytes in a second, unread"),
+        pytest.param([(4, True), (4, False)] * 50, True, id="a byte that is just being read"),
         pytest.param([(0, False)] * 15 + [(KIB, False)] * 15, False, id="enough in the end"),
     ],
 )
@@ -63,7 +65,7 @@ def test_without_a_timeout_nothing_stalls() -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (None, "registry quay.io has not answered about docker://quay.io/example/os:1 for 90 s"),
+        (None, f"registry quay.io, or a mirror of it, has not answered about {IMAGE} for 90 s"),
         (
             "sha256:ab",
             f"registry quay.io stopped sending layer sha256:ab of {IMAGE} for 90 s",
