@@ -131,6 +131,8 @@ def _signals_deferred() -> Generator[None]:
     before = {
         each: signal.signal(each, lambda signum, _frame: arrived.append(signum))
         for each in ENDING_SIGNALS
+        # What is ignored, as SIGHUP below nohup, is to stay so in what is started.
+        if signal.getsignal(each) != signal.SIG_IGN
     }
     try:
         yield
