@@ -13,6 +13,7 @@ _PREPARE = "build the image with `RUN bootc container prepare` as its last step"
 _LONGEST_VERSION_BYTES = 255 - len("initramfs-.img")
 # What GLib's g_shell_unquote() takes; libostree passes over a line with anything else.
 _UNQUOTABLE = re.compile(r"""(?:[^'"\\]|\\.?|'[^']*+'|"(?:[^"\\]|\\.)*+")*+""", re.DOTALL)
+_REPLACEMENT = "\ufffd"  # what stands for bytes that are not UTF-8
 _COMPOSEFS_OFF = ("", "no", "false", "0", "maybe")  # "maybe": only where it is supported
 _COMPOSEFS_ON = ("yes", "true", "1", "maybe", "verity", "signed")
 
@@ -152,7 +153,7 @@ def protects_toplevel(prepare_root_conf: str) -> bool:
 
 def _parse_prepare_root(text: str) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser(strict=False, comment_prefixes=("#",))
-    if "\0" in text or "\N{REPLACEMENT CHARACTER}" in text:
+    if "\0" in text or _REPLACEMENT in text:
         # libostree finds that out when it has begun to write the deployment.
         raise ImageContentError("the image's prepare-root.conf is malformed: it is not UTF-8 text")
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bootcpy.model.oci import Descriptor, Manifest
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
-_NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+_NO_BREAK_SPACE = "\u00a0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ def parse_toml(name: str, text: str) -> dict[str, Any]:
         largest = format_size(LARGEST_CONFIGURATION_BYTES)
         raise ConfigurationError(f"{name} is larger than {largest}")
     for number, line in enumerate(text.split("\n"), start=1):
-        if "\N{REPLACEMENT CHARACTER}" in line:  # what stands for other bytes
+        if "\ufffd" in line:  # what stands for other bytes
             raise ConfigurationError(f"{name}:{number}: not valid TOML: it is not UTF-8 text")
         if line.count(".") > _MOST_DOTS:
             raise ConfigurationError(f"{name}:{number}: the line has more than {_MOST_DOTS} dots")

@@ -167,6 +167,9 @@ def _through_zstd(blob: io.FileIO, first: bytes, counter: ByteCounter) -> Genera
         blob.close()
         try:
             yield HashedReader(tar, counter=None)
+        except BaseException:
+            process.kill()  # it may wait for a source that is slow
+            raise
         finally:
             tar.close()
             failed = process.wait() != 0

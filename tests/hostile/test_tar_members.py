@@ -141,7 +141,7 @@ _LINKS = [
     ),
     _imported("etc-is-link", {}, symlink("usr/etc-link", "../etc")),
     _refused("usr-is-link", "no kernel", symlink("usr", "/tmp")),
-    _imported("etc-is-link-away", {}, symlink("etc", "usr/share")),
+    _refused("etc-is-link-away", "no directory /etc", symlink("etc", "usr/share")),
     _imported("many-links", {}, *(symlink(f"usr/l{n}", "x") for n in range(1000))),
     _imported(
         "many-hard-links",
