@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError, StalledError
+from bootcpy.model.acceptance import Acceptance
 from bootcpy.model.image import ContainerPolicy, ImageReference, Insecure, Signature, Transport
 from bootcpy.model.oci import Descriptor, ImageConfig, Manifest
 from bootcpy.model.oci_fields import MOST_CONFIG_CHARACTERS
@@ -26,9 +27,9 @@ from bootcpy.model.patience import ANSWER_FACTOR, explain_stall
 from bootcpy.model.registry import explain_open_failure
 from bootcpy.paths import ROOT_AUTH_FILES
 from bootcpy.system.policy import (
-    POLICY_VARIABLE,
     describe_requirements,
     find_policy_file,
+    read_acceptance,
     require_policy,
 )
 from bootcpy.system.run import end, spawn, tail
@@ -207,6 +208,7 @@ class OpenedImage:
         manifest, manifest_text: the manifest in OCI form.
         config, config_text: the full image configuration.
         obeys_policy: whether skopeo asked policy.json before it opened the image.
+        accepted: what of policy.json accepted it, None if that is not known.
         blobs: the layers as this source delivers them, bottom first; for
             containers-storage they differ from the manifest's (uncompressed).
     """
@@ -223,6 +225,7 @@ class OpenedImage:
         self.stall_timeout_s = proxy.stall_timeout_s
         self.answer_timeout_s = proxy.answer_timeout_s
         self.obeys_policy = proxy.version >= _ENFORCES_POLICY
+        self.accepted: Acceptance | None = None
         self._proxy = proxy
         self._id = proxy.request("OpenImage", _proxy_name(reference)).value
         digest, manifest = proxy.fetch("GetManifest", self._id)
@@ -305,6 +308,13 @@ def find_auth_file() -> Path | None:
     return next((path for path in candidates if path.exists()), None)
 
 
+def _read_acceptance(reference: ImageReference) -> Acceptance | None:
+    try:
+        return read_acceptance(reference)
+    except ImageUnavailableError:
+        return None  # skopeo says why, if it minds
+
+
 @contextmanager
 def opened(
     reference: ImageReference, *, signature: Signature = Insecure()
@@ -326,8 +336,9 @@ def opened(
     if enforce:
         require_policy(reference)
     options = ["--authfile", str(auth_file)] if auth_file else ["--no-creds"]
-    if named := os.environ.get(POLICY_VARIABLE):  # skopeo itself does not look there
-        options += ["--policy", named]
+    if policy_file := find_policy_file():  # skopeo itself looks for it in other places
+        options += ["--policy", str(policy_file)]
+    before = _read_acceptance(reference)
     proxy = Proxy(options)
     try:
         if enforce and proxy.version < _ENFORCES_POLICY:
@@ -340,6 +351,8 @@ def opened(
             proxy.stall_timeout_s = stall_timeout_s
         try:
             image = OpenedImage(proxy, reference.for_pull())
+            if image.obeys_policy and before == _read_acceptance(reference):
+                image.accepted = before  # else nobody can say by which of them it was judged
         except ProxyStalledError as e:
             message, hint = explain_stall(reference, proxy.answer_timeout_s or 0)
             raise StalledError(message, hint=hint) from e
@@ -348,7 +361,7 @@ def opened(
                 str(e),
                 reference,
                 auth_file=auth_file,
-                policy_file=find_policy_file(),
+                policy_file=policy_file,
                 requirement=describe_requirements(reference),
             )
             raise ImageUnavailableError(message, hint=hint) from e

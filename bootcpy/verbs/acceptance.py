@@ -12,10 +12,9 @@ def note_accepted(repo: OSTree.Repo, commit: str, source: OpenedImage) -> None:
     """Note on the commit of an image that is open what policy accepted it just now.
 
     Raises:
-        BootcpyError: there is no policy, or the note cannot be written.
+        BootcpyError: the note cannot be written.
     """
-    obeyed = source.obeys_policy
-    record_acceptance(repo, commit, policy.read_acceptance(source.reference) if obeyed else None)
+    record_acceptance(repo, commit, source.accepted)
 
 
 def require_accepted(repo: OSTree.Repo, commit: str, image: ImageReference) -> None:
@@ -32,7 +31,7 @@ def require_accepted(repo: OSTree.Repo, commit: str, image: ImageReference) -> N
     then = f"accepted by {met.words}" if met is not None and known else "not judged by a policy"
     raise ImageUnavailableError(
         f"{image} was {then} when it was downloaded; demanded now is {today.words}",
-        hint="`bootc upgrade` asks for it again, by the policy of now",
+        hint="`bootc upgrade` asks for it again, by the policy of now, if skopeo is 1.13 or newer",
     )
 
 
