@@ -41,11 +41,11 @@ def wait_for(what: str, path: Path, free: Callable[[], bool], *, most_s: float |
     pause_s, told = _SHORTEST_PAUSE_S, False
     while not free():
         waited_s = time.monotonic() - began_s
-        if most_s is not None and waited_s > most_s:
-            return
         if not told and waited_s > _TOLD_AFTER_S:
             log.warning("waiting for %s%s", what, held_by(path))
             told = True
+        if most_s is not None and waited_s > most_s:
+            return
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -75,8 +75,9 @@ def _holders_of(file: os.stat_result) -> Iterator[Process]:
 
 def _locks(process: Path, fd: str, file: os.stat_result) -> bool:
     try:
-        same = os.path.samestat(file, (process / "fd" / fd).stat())
-        return same and holds_lock((process / "fdinfo" / fd).read_text(encoding="utf-8"))
+        # In this order: to look at a file on a server that is gone may take for ever.
+        holds = holds_lock((process / "fdinfo" / fd).read_text(encoding="utf-8"))
+        return holds and os.path.samestat(file, (process / "fd" / fd).stat())
     except OSError:  # closed meanwhile
         return False
 
