@@ -15,6 +15,7 @@ from tests.system.oci_images import LayerBlob
 
 DISK_BYTES = 2 * GIB
 _EDGE_BYTES = 2 * MIB
+_BLOCK_BYTES = 1 * MIB
 _PREPARE_ROOT = "usr/lib/ostree/ostree-prepare-root"
 
 
@@ -128,6 +129,22 @@ def leftovers() -> tuple[str, ...]:
         if "/dev/loop" in line or line.split()[4].startswith(str(paths.RUN))
     ]
     return (*sorted(loops), *sorted(mounts))
+
+
+def holds(disk: Path, secret: bytes) -> bool:
+    """Tell whether a disk file has `secret` anywhere; what was never written is passed over."""
+    with disk.open("rb") as file:
+        place, size_bytes = 0, os.fstat(file.fileno()).st_size
+        while place < size_bytes:
+            try:
+                place = os.lseek(file.fileno(), place, os.SEEK_DATA)
+            except OSError:  # there is only a hole from here on
+                return False
+            block = os.pread(file.fileno(), _BLOCK_BYTES + len(secret), place)
+            if secret in block:
+                return True
+            place += _BLOCK_BYTES
+    return False
 
 
 def small_system() -> LayerBlob:

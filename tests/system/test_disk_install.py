@@ -34,7 +34,7 @@ EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 def nothing_is_left() -> Generator[None]:
     before = leftovers()
     yield
-    assert leftovers() == before
+    wait_for(lambda: leftovers() == before, 30)
 
 
 def partitions_of(disk: Path) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from tests.system.disks import (
     require_refused,
     small_system,
     tool,
+    wait_for,
     words_for,
 )
 from tests.system.oci_images import LayerBlob, OciDirectory
@@ -44,7 +45,7 @@ def test_images_that_are_no_systems(
     done = install(*words_for(str(reference), disk_file, "--via-loopback"))
     require_refused(done, message, "")
     assert disk_file.stat().st_blocks == 0
-    assert leftovers() == before
+    wait_for(lambda: leftovers() == before, 30)
 
 
 KERNEL = "usr/lib/modules/6.1.0-test"
@@ -99,7 +100,7 @@ def test_local_images_are_read_through_first(
     done = install(*words_for(str(reference), disk_file, "--via-loopback"))
     require_refused(done, message, "image")
     assert disk_file.stat().st_blocks == 0
-    assert leftovers() == before
+    wait_for(lambda: leftovers() == before, 30)
 
 
 def test_truncated_archive(tmp_path: Path, disk_file: Path, image: str) -> None:

@@ -90,6 +90,16 @@ def test_parse_dirtree_refuses_what_is_cut_short(cut: int) -> None:
         parse_dirtree(serialise_dirtree(Listing({"file": A}))[:-cut])
 
 
+@pytest.mark.parametrize("names", [(b"bb", b"aa"), (b"aa", b"aa")])
+def test_names_out_of_order_or_there_twice_are_damage(names: tuple[bytes, bytes]) -> None:
+    """libostree takes them, but a whiteout would not find its name."""
+    octets = serialise_dirtree(Listing({"xx": A, "yy": B}))
+    for before, after in zip((b"xx", b"yy"), names, strict=True):
+        octets = octets.replace(before, after)
+    with pytest.raises(BootcpyError, match="damaged"):
+        parse_dirtree(octets)
+
+
 def test_a_large_object_is_the_same_from_a_file() -> None:
     """With a place for temporary files, only the offsets stay in memory."""
     spooled, plain = DirtreeWriter(tempfile.TemporaryFile), DirtreeWriter()

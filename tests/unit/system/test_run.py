@@ -108,3 +108,15 @@ def test_spawn_talks_over_descriptors() -> None:
 def test_spawn_names_a_program_that_is_not_installed() -> None:
     with pytest.raises(BootcpyError, match=r"^the program skopeo-nope is not installed$"):
         spawn(["skopeo-nope"])
+
+
+def test_what_is_ignored_stays_so_in_what_is_spawned() -> None:
+    program = "from bootcpy.system.run import spawn; "
+    program += "spawn(['grep', '^SigIgn', '/proc/self/status'], stdout=1).wait()"
+    done = subprocess.run(
+        ["/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout.split()[1], 16) & 1 << (signal.SIGHUP - 1)
