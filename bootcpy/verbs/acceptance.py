@@ -31,7 +31,7 @@ def require_accepted(repo: OSTree.Repo, commit: str, image: ImageReference) -> N
     then = f"accepted by {met.words}" if met is not None and known else "not judged by a policy"
     raise ImageUnavailableError(
         f"{image} was {then} when it was downloaded; demanded now is {today.words}",
-        hint="`bootc upgrade` asks for it again, by the policy of now, if skopeo is 1.13 or newer",
+        hint="`bootc upgrade` asks for it again, by the policy of now",
     )
 
 
