@@ -113,8 +113,13 @@ _PAX = [
     _row("pax-7-MiB", whole(pax(record("comment", b"x" * (7 * MIB))), entry()), "header claims"),
     _row("pax-claims-40-GiB", whole(header(type=b"x", size=numeral(40 << 30, 12))), "claims to"),
     _row("pax-global", whole(pax({"comment": "x"}, b"g"), entry(content=b"x")), raw="-00644 0 0 1"),
-    _row("pax-global-path", whole(pax({"path": "usr/g"}, b"g"), entry(), AFTER)),
-    _row("pax-global-size", whole(pax({"size": "99"}, b"g"), entry(), AFTER), "."),
+    _row("pax-global-path", whole(pax({"path": "usr/g"}, b"g"), entry()), raw="-00644 0 0 0"),
+    _row(
+        "pax-global-size",
+        whole(pax({"size": "99"}, b"g"), entry(), AFTER),
+        raw="-00644 0 0 0",
+        after="-00644 0 0 1",
+    ),
     _row("pax-global-not-utf8", whole(pax(record(b"\xff", b"\xff"), b"g"), entry()), "not UTF-8"),
     _row("pax-global-claims", whole(header(type=b"g", size=numeral(40 << 30, 12))), "claims to"),
     _row(
@@ -135,7 +140,7 @@ _PAX = [
 
 _LONG_NAMES = [
     _row("longname", whole(longname(b"usr/long"), entry()), long="-00644 0 0 0"),
-    _row("longname-empty", whole(longname(b""), entry()), "."),
+    _row("longname-empty", whole(longname(b""), entry()), raw="-00644 0 0 0"),
     _row("longname-dot-dot", whole(longname(b"../x"), entry()), "leaves the tree"),
     _row("longname-not-utf8", whole(longname(b"usr/\xff"), entry()), "not UTF-8"),
     _row("longname-alone", whole(longname(b"usr/x")), "."),
