@@ -13,7 +13,6 @@ from bootcpy.ostree.bindings import Gio, OSTree
 from bootcpy.ostree.repo import explained, open_repo
 from bootcpy.system import below, boot_facts
 
-_TYPE = "standard::type"
 _TARGET = "standard::symlink-target"
 _MOST_LINKS = 8  # one behind the other
 _READ_BYTES = 1 << 20

@@ -1,9 +1,8 @@
 """Whether everything is there that a commit names, which libostree does not ask when it writes."""
 
-from itertools import islice
-
 from bootcpy.errors import BootcpyError, ImageContentError
 from bootcpy.model.dirtree import parse_dirtree
+from bootcpy.model.listing import shown_few
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.objects import commit_tree, octets
 
@@ -24,8 +23,7 @@ def require_complete(repo: OSTree.Repo, commit: str) -> None:
             hint="the image is corrupt or hostile; do not use it",
         ) from e
     if lacking:
-        more = len(lacking) - _NAMED
-        named = ", ".join(islice(lacking, _NAMED)) + (f" and {more} more" if more > 0 else "")
+        named = shown_few(lacking, limit=_NAMED)
         raise ImageContentError(
             f"the embedded commit {commit} is not whole: no layer of the image has {named}",
             hint="the image was built wrongly; build it again",

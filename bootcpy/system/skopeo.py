@@ -38,7 +38,6 @@ from bootcpy.system.stalls import Watch, read_stall_timeout
 _PACKET_BYTES: Final = 1 << 20  # an inline GetLayerInfo may exceed the nominal 32 KiB
 _MAX_FDS: Final = 2
 _PATIENCE_S: Final = 2.0  # how long a proxy that was told to end may take
-_COPY_BYTES: Final = 1 << 16
 # Nothing is read beyond what the larger of the two may have; the models have their limits.
 _LARGEST_DOCUMENT_BYTES: Final = MOST_CONFIG_CHARACTERS
 # The first version that asks policy.json before it opens an image.
