@@ -7,6 +7,7 @@ files; what follows are ordinary layers over it (`bootcpy.model.oci.classify_lay
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from bootcpy import paths
@@ -19,32 +20,47 @@ from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.commit_tree import CommitTree
 from bootcpy.ostree.fetch import BegunLayer, LayerJob, WantedLayer, fetch_layers
 from bootcpy.ostree.object_layers import (
+    StoredCommitLayer,
     StoredLayer,
     require_signature,
     store_chunk,
     store_commit_layer,
-    write_signatures,
+    write_embedded,
 )
-from bootcpy.ostree.reachable import require_complete
-from bootcpy.ostree.repo import explained, open_repo
+from bootcpy.ostree.repo import explained, open_repo, transaction
 from bootcpy.system.child import Child
 from bootcpy.system.skopeo import OpenedImage
 
 _AT_ONCE = min(os.cpu_count() or 1, 4)  # each layer keeps one processor busy
 
 
-class _ObjectsJob(LayerJob):
-    """A layer whose objects are stored."""
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What all layers of one import have in common; `remote` is whose signature is demanded."""
 
-    def __init__(
-        self,
-        begun: BegunLayer,
-        work: Callable[["_ObjectsJob"], StoredLayer],
-        stack: ExitStack,
-    ) -> None:
+    repo_path: Path
+    fsync: bool
+    remote: str | None
+
+
+class _ObjectsJob(LayerJob):
+    """A layer whose objects a child stores, in a transaction that its parent holds."""
+
+    def __init__(self, begun: BegunLayer, options: _Options, stack: ExitStack) -> None:
         super().__init__(begun)
-        self._child = stack.enter_context(Child(lambda: work(self)))
+        # The child first, then the transaction: it must not end while the child writes.
+        self._stack = stack.enter_context(ExitStack())
+        self._repo = open_repo(options.repo_path)
+        self._repo.set_disable_fsync(not options.fsync)
+        with explained(_cannot_store(begun.wanted)):
+            self._stack.enter_context(transaction(self._repo))
+        self._child = self._stack.enter_context(Child(lambda: self._store(options.remote)))
         os.close(begun.blob.fd)
+
+    def _store(self, remote: str | None) -> StoredLayer:
+        if self.wanted.role is LayerRole.COMMIT:
+            return store_commit_layer(self._repo, self.blob.fd, self.counter, remote=remote)
+        return store_chunk(self._repo, self.blob.fd, self.counter)
 
     @property
     def children(self) -> Sequence[Child[StoredLayer]]:
@@ -58,14 +74,21 @@ class _ObjectsJob(LayerJob):
             return self._child.result()
 
     def stored(self) -> StoredLayer:
-        """Return what became of the layer, which may not be the one the image names.
+        """Return what became of the layer; it is durable.
 
         Raises:
-            ImageContentError: the layer is corrupt.
+            ImageContentError: the layer is corrupt or not the one the image names.
+            NoSpaceError: the file system is full.
         """
         stored = self._result()
-        self._child.close()
+        require_diff_id(stored.diff_id, self.wanted.layer)
+        with explained(_cannot_store(self.wanted)):
+            self._stack.close()
         return stored
+
+
+def _cannot_store(wanted: WantedLayer) -> str:
+    return f"cannot store the layer {wanted.layer.blob.digest}"
 
 
 def import_base(
@@ -81,8 +104,8 @@ def import_base(
 
     `wanted` are those that are missing. The commit layer is yielded after all others, and
     after every object was found that the commit names, so that its ref, once written, names
-    a whole commit. A commit that stays without one is removed. `progress` is told the bytes
-    read so far of the layers under way, by index.
+    a whole commit: it is not written before. `progress` is told the bytes read so far of
+    the layers under way, by index.
 
     Raises:
         ImageUnavailableError: the source failed.
@@ -91,62 +114,26 @@ def import_base(
         NoSpaceError: the file system is full.
     """
     remote = signature.name if isinstance(signature, OstreeRemote) else None
-
-    def work(job: _ObjectsJob) -> StoredLayer:
-        fd, counter = job.blob.fd, job.counter
-        if job.wanted.role is LayerRole.COMMIT:
-            return store_commit_layer(repo_path, fd, counter, remote=remote, fsync=fsync)
-        return store_chunk(repo_path, fd, counter, fsync=fsync)
+    options = _Options(repo_path, fsync=fsync, remote=remote)
+    commit: tuple[int, StoredCommitLayer] | None = None
 
     def start(begun: BegunLayer, stack: ExitStack) -> _ObjectsJob:
-        return _ObjectsJob(begun, work, stack)
+        return _ObjectsJob(begun, options, stack)
 
-    repo = open_repo(repo_path)
-    commit: tuple[int, StoredLayer] | None = None
-    try:
-        fetched = fetch_layers(image, wanted, start, at_once=_AT_ONCE, progress=progress)
-        with closing(fetched) as jobs:
-            for job in jobs:
-                stored = job.stored()
-                if job.wanted.role is LayerRole.COMMIT:
-                    commit = job.index, stored
-                require_diff_id(stored.diff_id, job.wanted.layer)
-                if job.wanted.role is not LayerRole.COMMIT:
-                    yield job.index, stored.commit
-        if commit is not None:
-            write_signatures(repo, commit[1], verified=remote is not None)
-            _require_whole(repo, commit[1])
-    except BaseException:  # also when nobody asks for the next layer any more
-        _remove(repo, commit)
-        raise
+    fetched = fetch_layers(image, wanted, start, at_once=_AT_ONCE, progress=progress)
+    with closing(fetched) as jobs:
+        for job in jobs:
+            stored = job.stored()
+            if isinstance(stored, StoredCommitLayer):
+                commit = job.index, stored
+            else:
+                yield job.index, stored.commit
     if commit is not None:
-        yield commit[0], commit[1].commit
-
-
-def _require_whole(repo: OSTree.Repo, stored: StoredLayer) -> None:
-    """Take the mark from a commit of which everything is there.
-
-    Raises:
-        ImageContentError: it lacks something.
-    """
-    with explained(f"the commit {stored.commit} cannot be completed"):
-        try:
-            require_complete(repo, stored.commit)
-        except ImageContentError:
-            # Versions before 0.2 did not look; it may have a ref, which needs its commit.
-            repo.mark_commit_partial(stored.commit, True)  # noqa: FBT003
-            raise
-        repo.mark_commit_partial(stored.commit, False)  # noqa: FBT003
-
-
-def _remove(repo: OSTree.Repo, begun: tuple[int, StoredLayer] | None) -> None:
-    """Remove a commit that is new, and its mark; its objects go with the next clean-up."""
-    if begun is None or begun[1].known:
-        return
-    commit = begun[1].commit
-    with explained(f"the commit {commit} cannot be removed"):
-        repo.delete_object(OSTree.ObjectType.COMMIT, commit, None)
-        repo.mark_commit_partial(commit, False)  # noqa: FBT003
+        index, layer = commit
+        repo = open_repo(repo_path)
+        repo.set_disable_fsync(not fsync)
+        write_embedded(repo, layer, verified=remote is not None)
+        yield index, layer.commit
 
 
 def require_signed(repo: OSTree.Repo, commit: str, signature: Signature) -> None:

@@ -11,7 +11,6 @@ import stat
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from bootcpy.errors import ImageContentError
@@ -26,7 +25,8 @@ from bootcpy.ostree.objects import (
     write_commit,
     write_directory_metadata,
 )
-from bootcpy.ostree.repo import explained, open_repo, transaction
+from bootcpy.ostree.reachable import require_complete
+from bootcpy.ostree.repo import explained, transaction
 from bootcpy.system.layer_tar import ByteCounter, decompressed, members, opened_tar
 from bootcpy.system.tar_reader import TarReader
 
@@ -40,8 +40,8 @@ _INLINE_LIMIT: Final = 127 * KIB
 _BLAMES_OBJECT: Final = re.compile(r"[Cc]orrupt|[Ii]nvalid (?!argument)")
 
 _XATTRS_TYPE: Final = "a(ayay)"
+_COMMIT_TYPE: Final = "(a{sv}aya(say)sstayay)"
 _METADATA_TYPES: Final = {
-    ObjectKind.COMMIT: (OSTree.ObjectType.COMMIT, "(a{sv}aya(say)sstayay)"),
     ObjectKind.DIR_TREE: (OSTree.ObjectType.DIR_TREE, "(a(say)a(sayay))"),
     ObjectKind.DIR_META: (OSTree.ObjectType.DIR_META, "(uuua(ayay))"),
 }
@@ -49,28 +49,34 @@ _METADATA_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class StoredLayer:
-    """A layer whose objects are stored: what its tar hashed to, and the commit for its ref.
-
-    `known` tells that the commit was in the repository before. `detached` is the detached
-    metadata that came with it: no checksum covers that, so it is not written before the layer's.
-    """
+    """A layer whose objects are stored: what its tar hashed to, and the commit for its ref."""
 
     diff_id: str
     commit: str
-    known: bool = False
-    detached: bytes | None = None
 
 
-def store_chunk(repo_path: Path, blob_fd: int, counter: ByteCounter, *, fsync: bool) -> StoredLayer:
+@dataclass(frozen=True, slots=True)
+class StoredCommitLayer(StoredLayer):
+    """The layer with the commit, whose `content` stays unwritten until all is there that it names.
+
+    `detached` is the detached metadata that came with it: no checksum covers that, so it is
+    not written before the layer's is known.
+    """
+
+    content: bytes
+    detached: bytes | None
+
+
+def store_chunk(repo: OSTree.Repo, blob_fd: int, counter: ByteCounter) -> StoredLayer:
     """Store a chunk and write the commit that keeps its files; closes the descriptor.
+
+    `repo` is in a transaction, whose end belongs to whoever knows the layer's diff_id.
 
     Raises:
         ImageContentError: the layer is corrupt.
         NoSpaceError, BootcpyError: see `explained`.
     """
-    repo = open_repo(repo_path)
-    repo.set_disable_fsync(not fsync)
-    with _stored(repo):
+    with _storing():
         files = _FileObjects(repo)
         diff_id = _read(blob_fd, counter, files.pass_on)
         files.require_end()
@@ -83,54 +89,68 @@ def store_chunk(repo_path: Path, blob_fd: int, counter: ByteCounter, *, fsync: b
 
 
 def store_commit_layer(
-    repo_path: Path, blob_fd: int, counter: ByteCounter, *, remote: str | None, fsync: bool
-) -> StoredLayer:
-    """Store the layer with the commit, marked as partial if it is new; closes the descriptor.
+    repo: OSTree.Repo, blob_fd: int, counter: ByteCounter, *, remote: str | None
+) -> StoredCommitLayer:
+    """Store the layer with the commit, all but that (see `write_embedded`); closes the descriptor.
 
-    With a `remote` the commit must carry a signature that the repository's
-    configuration of that remote accepts; nothing is written before that is known.
+    `repo` is in a transaction, as for `store_chunk`. With a `remote` the commit must carry a
+    signature that the repository's configuration of that remote accepts; nothing is written
+    before that is known.
 
     Raises:
         ImageContentError: the layer is corrupt, or the commit is not signed as demanded.
         NoSpaceError, BootcpyError: see `explained`.
     """
-    repo = open_repo(repo_path)
-    repo.set_disable_fsync(not fsync)
-    with _stored(repo):
+    with _storing():
         objects = _CommitObjects(repo, remote)
         diff_id = _read(blob_fd, counter, objects.pass_on)
-        commit = objects.require_end()
-        if not objects.known:  # as late as can be: the mark is no part of the transaction
-            repo.mark_commit_partial(commit, True)  # noqa: FBT003 - libostree's signature
-    return StoredLayer(diff_id, commit, objects.known, objects.detached)
+        commit, content = objects.require_end()
+    return StoredCommitLayer(diff_id, commit, content, objects.detached)
 
 
-def write_signatures(repo: OSTree.Repo, layer: StoredLayer, *, verified: bool) -> None:
-    """Write the detached metadata of an embedded commit, whose layer is the one that was named.
+def write_embedded(repo: OSTree.Repo, layer: StoredCommitLayer, *, verified: bool) -> None:
+    """Write a commit, if all that it names is there, and its signatures.
 
-    That of a commit which was here before stays, unless a signature in the new one was verified.
+    Those that are here already stay, unless one in the new ones was `verified`.
 
     Raises:
+        ImageContentError: something is missing. A commit that is here all the same, since
+            versions before 0.2 did not look, is marked as partial: a ref may need it.
         NoSpaceError, BootcpyError: see `explained`.
     """
+    with explained(f"the commit {layer.commit} cannot be written"):
+        content = _variant(_COMMIT_TYPE, layer.content)
+        _, known = repo.has_object(OSTree.ObjectType.COMMIT, layer.commit, None)
+        try:
+            require_complete(repo, layer.commit, content)
+        except ImageContentError:
+            if known:
+                repo.mark_commit_partial(layer.commit, True)  # noqa: FBT003
+            raise
+        with transaction(repo):
+            repo.write_metadata(OSTree.ObjectType.COMMIT, layer.commit, content, None)
+            _write_detached(repo, layer, replace=verified or not known)
+        repo.mark_commit_partial(layer.commit, False)  # noqa: FBT003
+
+
+def _write_detached(repo: OSTree.Repo, layer: StoredCommitLayer, *, replace: bool) -> None:
     if layer.detached is None:
         return
-    with explained(f"the signatures of commit {layer.commit} cannot be written"):
-        _, there = repo.read_commit_detached_metadata(layer.commit, None)
-        if verified or not layer.known or not isinstance(there, GLib.Variant):
-            detached = _variant("a{sv}", layer.detached)
-            repo.write_commit_detached_metadata(layer.commit, detached, None)
+    _, there = repo.read_commit_detached_metadata(layer.commit, None)
+    if replace or not isinstance(there, GLib.Variant):
+        detached = _variant("a{sv}", layer.detached)
+        repo.write_commit_detached_metadata(layer.commit, detached, None)
 
 
 @contextmanager
-def _stored(repo: OSTree.Repo) -> Generator[None]:
-    """Hold a transaction; what libostree finds wrong with an object is the image's fault.
+def _storing() -> Generator[None]:
+    """Have what libostree finds wrong with an object be the image's fault.
 
     Raises:
         ImageContentError: an object is not what its name says.
         NoSpaceError, BootcpyError: see `explained`.
     """
-    with explained("cannot store the layer"), transaction(repo):
+    with explained("cannot store the layer"):
         try:
             yield
         except GLib.Error as e:
@@ -268,8 +288,8 @@ class _CommitObjects:
         self._remote = remote
         self._files = _FileObjects(repo)
         self._checksum: str | None = None
-        self._unwritten: bytes | None = None  # the commit, until its signatures were seen
-        self.known = False
+        self._content = b""  # the commit
+        self._checked = False  # the commit; its signatures come after it
         self.detached: bytes | None = None
 
     def pass_on(self, name: ObjectName, content: _Content) -> None:
@@ -277,36 +297,35 @@ class _CommitObjects:
             if name.kind is not ObjectKind.COMMIT:
                 raise _malformed(f"it begins with {content.header.name!r}, not with a commit")
             self._checksum = name.checksum
-            self._unwritten = content.read(_METADATA_LIMIT)
+            self._content = content.read(_METADATA_LIMIT)
             return
-        if self._unwritten is not None:
+        if not self._checked:
             if name.kind is ObjectKind.COMMIT_META and name.checksum == self._checksum:
                 self.detached = content.read(_METADATA_LIMIT)
-            self._write_commit(self._checksum, self._unwritten, self.detached)
-            self._unwritten = None
+            self._check(self._checksum)
+            self._checked = True
             if self.detached is not None:
                 return
-        if name.kind in {ObjectKind.DIR_TREE, ObjectKind.DIR_META}:
+        if name.kind in _METADATA_TYPES:
             self._write(name, content.read(_METADATA_LIMIT))
         else:
             self._files.pass_on(name, content)
 
-    def require_end(self) -> str:
-        """Refuse a layer that ends too early; return the commit."""
+    def require_end(self) -> tuple[str, bytes]:
+        """Refuse a layer that ends too early; return the commit's checksum and its bytes."""
         self._files.require_end()
-        if self._checksum is None or self._unwritten is not None:
+        if self._checksum is None or not self._checked:
             raise _malformed("it has no commit with a tree")
-        return self._checksum
+        return self._checksum, self._content
 
-    def _write_commit(self, checksum: str, commit: bytes, signatures: bytes | None) -> None:
+    def _check(self, checksum: str) -> None:
         # Its signature counts for the bytes; libostree checks only while writing that they
         # are the ones the checksum names.
-        if hashlib.sha256(commit).hexdigest() != checksum:
+        if hashlib.sha256(self._content).hexdigest() != checksum:
             raise _malformed(f"the commit {checksum} has another checksum")
         if self._remote is not None:
-            require_signature(self._repo, self._remote, checksum, commit, signatures)
-        _, self.known = self._repo.has_object(OSTree.ObjectType.COMMIT, checksum, None)
-        self._write(ObjectName(ObjectKind.COMMIT, checksum), commit)
+            require_signature(self._repo, self._remote, checksum, self._content, self.detached)
+        OSTree.validate_structureof_commit(_variant(_COMMIT_TYPE, self._content))
 
     def _write(self, name: ObjectName, content: bytes) -> None:
         kind, variant_type = _METADATA_TYPES[name.kind]

@@ -191,7 +191,12 @@ def write_metadata_of(repo: OSTree.Repo, directory: Path) -> str:
 def commit_tree(repo: OSTree.Repo, commit: str) -> TreeRef:
     """Return the root directory of `commit`."""
     _, variant, _ = repo.load_commit(commit)
-    return TreeRef(_checksum(variant, 6), _checksum(variant, 7))
+    return root_of(variant)
+
+
+def root_of(commit: GLib.Variant) -> TreeRef:
+    """Return the root directory of a commit, given as the variant that it is stored as."""
+    return TreeRef(_checksum(commit, 6), _checksum(commit, 7))
 
 
 def open_tree(repo: OSTree.Repo, commit: str) -> Directory:

@@ -4,19 +4,21 @@ from bootcpy.errors import BootcpyError, ImageContentError
 from bootcpy.model.dirtree import parse_dirtree
 from bootcpy.model.listing import shown_few
 from bootcpy.ostree.bindings import GLib, OSTree
-from bootcpy.ostree.objects import commit_tree, octets
+from bootcpy.ostree.objects import octets, root_of
 
 _NAMED = 3  # of what is missing; the rest is counted
 
 
-def require_complete(repo: OSTree.Repo, commit: str) -> None:
-    """Refuse a stored commit that lacks objects, or has directories that cannot be.
+def require_complete(repo: OSTree.Repo, commit: str, content: GLib.Variant) -> None:
+    """Refuse a commit of which not all is stored, or that has directories that cannot be.
+
+    It need not be stored itself: `content` is what it says.
 
     Raises:
         ImageContentError: says which.
     """
     try:
-        lacking = _lacking(repo, commit)
+        lacking = _lacking(repo, content)
     except (GLib.Error, BootcpyError) as e:
         raise ImageContentError(
             f"the embedded commit {commit} is malformed: {e.message}",
@@ -30,13 +32,12 @@ def require_complete(repo: OSTree.Repo, commit: str) -> None:
         )
 
 
-def _lacking(repo: OSTree.Repo, commit: str) -> list[str]:
+def _lacking(repo: OSTree.Repo, commit: GLib.Variant) -> list[str]:
     """Return the paths in the tree of `commit` whose objects are missing."""
-    _, variant, _ = repo.load_commit(commit)
-    OSTree.validate_structureof_commit(variant)
+    OSTree.validate_structureof_commit(commit)
     found: list[str] = []
     seen: set[str] = set()
-    todo = [("", commit_tree(repo, commit))]
+    todo = [("", root_of(commit))]
     while todo:
         path, tree = todo.pop()
         if tree.meta not in seen:

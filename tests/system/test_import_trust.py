@@ -342,10 +342,6 @@ def _require_refused(
     require_sound(repo_path)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="a child that is ended while it stores the commit may leave it, or its mark",
-)
 def test_an_embedded_commit_that_stays_without_a_chunk_leaves_no_mark(
     repo_path: Path, oci: OciDirectory, commit: Commit
 ) -> None:
