@@ -13,7 +13,7 @@ from bootcpy.model.image import ImageReference, Transport
 from bootcpy.model.install import InstallRequest
 from bootcpy.model.kargs import parse_kargs
 from bootcpy.model.layout import Filesystem
-from bootcpy.model.plan import Bootloader
+from bootcpy.model.loader import Bootloader
 from bootcpy.model.size import parse_size
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bootcpy.errors import ConfigurationError
 from bootcpy.model.kargs import matches_architecture, string_array
 from bootcpy.model.layout import Filesystem
-from bootcpy.model.plan import Bootloader
+from bootcpy.model.loader import Bootloader
 from bootcpy.model.toml import parse_toml, shown_value
 
 BLOCK_SETUPS = ("direct", "tpm2-luks")

@@ -17,7 +17,7 @@ from bootcpy.model.image import (
     SignedImageReference,
     Transport,
 )
-from bootcpy.model.kargs import merge_for_install, parse_kargs
+from bootcpy.model.kargs import KernelArguments, merge_for_install, parse_kargs, root_kargs
 from bootcpy.model.layout import (
     Filesystem,
     RootNeeds,
@@ -26,7 +26,8 @@ from bootcpy.model.layout import (
     seeded_identity,
 )
 from bootcpy.model.listing import shown_few
-from bootcpy.model.plan import Bootloader, DeployPlan, InstallPlan, KernelArguments, root_kargs
+from bootcpy.model.loader import Bootloader
+from bootcpy.model.plan import DeployPlan, InstallPlan
 from bootcpy.model.size import format_size
 from bootcpy.model.target import TargetState, require_usable
 

@@ -7,10 +7,11 @@ double quotes protect white space (kernel: lib/cmdline.c). Keys compare with `-`
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 from bootcpy.errors import ConfigurationError, UsageError
 from bootcpy.model.cmdline import split_kargs
-from bootcpy.model.plan import KernelArguments
 from bootcpy.model.toml import parse_toml, shown_value
 
 # What Rust calls the architectures that `uname -m` names; bootc's files use these names.
@@ -21,6 +22,26 @@ RUST_ARCHITECTURES = {
     "i686": "x86",
     "i386": "x86",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelArguments:
+    """The kernel arguments of an installation, by where they come from.
+
+    The image's own (kargs.d) are known only once it is imported;
+    `merge_for_install` puts all of them in the final order.
+    """
+
+    root: tuple[str, ...]  # root=UUID=..., rw
+    config: tuple[str, ...] = ()  # install configuration
+    config_delete: tuple[str, ...] = ()
+    command_line: tuple[str, ...] = ()  # --karg
+    command_line_delete: tuple[str, ...] = ()  # --karg-delete
+
+
+def root_kargs(filesystem_uuid: UUID | str) -> tuple[str, ...]:
+    """Return the arguments that name the root file system and make it writable."""
+    return (f"root=UUID={filesystem_uuid}", "rw")
 
 
 def parse_kargs(texts: Iterable[str], *, option: str = "--karg") -> tuple[str, ...]:

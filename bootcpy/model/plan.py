@@ -1,36 +1,12 @@
 """What an installation is going to do, as data: the dry run prints it, the verb carries it out."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
 from bootcpy.model.image import ImageReference, SignedImageReference
+from bootcpy.model.kargs import KernelArguments
 from bootcpy.model.layout import DiskFacts, DiskLayout, Filesystem
-
-
-class Bootloader(StrEnum):
-    """What `--bootloader` may name."""
-
-    GRUB = "grub"
-    GRUB_CC = "grub-cc"
-    SYSTEMD = "systemd"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelArguments:
-    """The kernel arguments of an installation, by where they come from.
-
-    The image's own (kargs.d) are known only once it is imported;
-    `bootcpy.model.kargs.merge_for_install` puts all of them in the final order.
-    """
-
-    root: tuple[str, ...]  # root=UUID=..., rw
-    config: tuple[str, ...] = ()  # install configuration
-    config_delete: tuple[str, ...] = ()
-    command_line: tuple[str, ...] = ()  # --karg
-    command_line_delete: tuple[str, ...] = ()  # --karg-delete
+from bootcpy.model.loader import Bootloader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +98,3 @@ class InstallPlan:
             "rootSshAuthorizedKeys": deploy.root_ssh_authorized_keys is not None,
             "seed": self.seed,
         }
-
-
-def root_kargs(filesystem_uuid: UUID | str) -> tuple[str, ...]:
-    """Return the arguments that name the root file system and make it writable."""
-    return (f"root=UUID={filesystem_uuid}", "rw")

@@ -13,7 +13,7 @@ import bootcpy
 from bootcpy import paths
 from bootcpy.errors import DeploymentError
 from bootcpy.model.image import SignedImageReference
-from bootcpy.model.plan import Bootloader
+from bootcpy.model.loader import Bootloader
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.repo import explained, open_repo
 from bootcpy.system.run import run

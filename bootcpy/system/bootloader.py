@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, UsageError
-from bootcpy.model.plan import Bootloader
+from bootcpy.model.loader import Bootloader
 from bootcpy.model.progress import Progress
 from bootcpy.system import below, bios_boot, esp
 from bootcpy.system.mount import BiosBoot, TargetTree, mounted

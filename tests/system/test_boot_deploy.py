@@ -11,7 +11,9 @@ import pytest
 
 from bootcpy.errors import BootcpyError, DeploymentError, ImageContentError
 from bootcpy.model.image import SignedImageReference
-from bootcpy.model.plan import Bootloader, DeployPlan, KernelArguments
+from bootcpy.model.kargs import KernelArguments
+from bootcpy.model.loader import Bootloader
+from bootcpy.model.plan import DeployPlan
 from bootcpy.model.progress import Silent
 from bootcpy.ostree import sysroot
 from bootcpy.ostree.commit_tree import CommitTree, boot_facts_of

@@ -1,7 +1,8 @@
 from bootcpy.model.aleph import aleph_text
 from bootcpy.model.image import ImageReference, SignedImageReference
+from bootcpy.model.kargs import KernelArguments
 from bootcpy.model.oci import ImageConfig
-from bootcpy.model.plan import DeployPlan, KernelArguments
+from bootcpy.model.plan import DeployPlan
 
 DIGEST = "sha256:" + "ab" * 32
 

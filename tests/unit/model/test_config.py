@@ -5,7 +5,7 @@ import pytest
 from bootcpy.errors import ConfigurationError
 from bootcpy.model.config import InstallConfig, merge_install_config
 from bootcpy.model.layout import Filesystem
-from bootcpy.model.plan import Bootloader
+from bootcpy.model.loader import Bootloader
 
 NULLS = {
     "block": None,

@@ -7,7 +7,7 @@ from bootcpy.errors import BootcpyError, ConfigurationError, TargetError, UsageE
 from bootcpy.model.config import InstallConfig, merge_install_config
 from bootcpy.model.image import ContainerPolicy, Transport
 from bootcpy.model.layout import DiskFacts, Filesystem
-from bootcpy.model.plan import Bootloader
+from bootcpy.model.loader import Bootloader
 from bootcpy.model.size import GIB, MIB
 from bootcpy.model.target import TargetState
 from tests.unit.model.plans import DIGEST, EXT4, a_plan, a_request, an_image

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from bootcpy.errors import ConfigurationError, UsageError
 from bootcpy.model.cmdline import split_kargs
 from bootcpy.model.kargs import (
+    KernelArguments,
     delete,
     extend,
     kargs_after_upgrade,
@@ -13,7 +14,6 @@ from bootcpy.model.kargs import (
     parse_kargs_d,
     without,
 )
-from bootcpy.model.plan import KernelArguments
 
 
 @pytest.mark.parametrize(

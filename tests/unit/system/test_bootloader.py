@@ -4,7 +4,7 @@ import pytest
 
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, ImageContentError, UsageError
-from bootcpy.model.plan import Bootloader
+from bootcpy.model.loader import Bootloader
 from bootcpy.model.progress import Silent
 from bootcpy.system.bootloader import entries_of_partition, install, require_bootloader
 from bootcpy.system.mount import BiosBoot, TargetTree
