@@ -37,7 +37,7 @@ type = "ext4"
 _GRUB_MENU = f"""{_MARK_AFTER_SHEBANG}: the GRUB menu generator for libostree.
 import sys
 
-from bootcpy.system.grub_menu import main
+from bootcpy.grub_menu import main
 
 sys.exit(main())
 """

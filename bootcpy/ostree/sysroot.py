@@ -133,7 +133,7 @@ def menu_generator() -> Generator[None]:
             source = Path(bootcpy.__file__).parents[1]
             program.write_text(
                 f"#!/bin/sh\nexport PYTHONPATH={shlex.quote(str(source))}\n"
-                f'exec {shlex.quote(sys.executable)} -m bootcpy.system.grub_menu "$@"\n',
+                f'exec {shlex.quote(sys.executable)} -m bootcpy.grub_menu "$@"\n',
                 encoding="utf-8",
             )
             program.chmod(0o755)

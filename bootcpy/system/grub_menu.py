@@ -48,7 +48,3 @@ def main(argv: list[str] | None = None) -> int:
         print(printable(f"grub-menu: {e}"), file=sys.stderr)  # noqa: T201 - libostree shows it
         return ExitStatus.FAILED
     return ExitStatus.OK
-
-
-if __name__ == "__main__":
-    sys.exit(main())

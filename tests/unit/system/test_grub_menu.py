@@ -1,3 +1,4 @@
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,9 @@ def test_main_refuses_a_directory_without_entries(
 def test_main_refuses_other_arguments(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 2
     assert capsys.readouterr().err == "usage: grub-menu -o FILE\n"
+
+
+# What images of every version have in /usr/lib/bootc/grub-menu imports one of these.
+@pytest.mark.parametrize("name", ["bootcpy.grub_menu", "bootcpy.system.grub_menu"])
+def test_the_generator_of_installed_images_finds_its_entry_point(name: str) -> None:
+    assert import_module(name).main is main
