@@ -35,7 +35,7 @@ _LAYERS = 300
 _IMPORT = """
 import sys
 from pathlib import Path
-from bootcpy.model.image import ImageReference
+from bootcpy.model.image.reference import ImageReference
 from tests.system.pulls import pull
 pull(Path(sys.argv[1]), ImageReference.parse(sys.argv[2]))
 """

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootcpy.model.bls import Entry, parse_entry, sorted_entries
-from bootcpy.model.cmdline import split_kargs
-from bootcpy.model.grub_menu import grub_menu
+from bootcpy.model.boot.bls import Entry, parse_entry, sorted_entries
+from bootcpy.model.boot.cmdline import split_kargs
+from bootcpy.model.boot.grub_menu import grub_menu
 from tools.installed_disk import mounted_root
 
 _SHIPPED = ("usr/bin/bash", "usr/lib/os-release", "etc/passwd")

@@ -14,7 +14,7 @@ from pathlib import Path
 from bootcpy.cli.commands import COMMANDS, Command, is_shown
 from bootcpy.cli.parameters import Parameter, parameters, summary
 from bootcpy.cli.tree import function_of
-from bootcpy.model.host_schema import schema_text
+from bootcpy.model.host.document_schema import schema_text
 
 ROOT = Path(__file__).parent.parent
 MAN = ROOT / "docs" / "man"

@@ -65,7 +65,7 @@ def main(argv: "Sequence[str] | None" = None, commands: "Sequence[Command] | Non
 
 def _explained(error: OSError) -> BootcpyError | None:
     """Return what to say of an error that has its cause in a disk, None if it has not."""
-    from bootcpy.model.io_errors import DISK_ERRNOS, FAILING_HINT
+    from bootcpy.model.base.io_errors import DISK_ERRNOS, FAILING_HINT
 
     if error.errno == errno.ENOSPC:
         _drop_output()

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from bootcpy.cli.commands import COMMANDS, GROUPS, Command, is_shown
+from bootcpy.cli.completion_script import Choice, Shell, Words, completion_script
 from bootcpy.cli.parameters import parameters, summary
 from bootcpy.cli.tree import function_of
-from bootcpy.model.completion import Choice, Shell, Words, completion_script
 
 _HELP = Choice(names=("--help", "-h"), help="Print help and exit.")
 _VERSION = Choice(names=("--version",), help="Print the version and exit.")

@@ -8,14 +8,14 @@ import typer
 from bootcpy.cli import progress
 from bootcpy.cli.output import print_line
 from bootcpy.errors import UsageError
-from bootcpy.model.image import (
+from bootcpy.model.host.decisions import SoftReboot, UpgradeOptions, check_options
+from bootcpy.model.image.reference import (
     ContainerPolicy,
     ImageReference,
     Insecure,
     SignedImageReference,
     Transport,
 )
-from bootcpy.model.update import SoftReboot, UpgradeOptions, check_options
 
 if TYPE_CHECKING:
     from bootcpy.verbs.change import Outcome

@@ -8,7 +8,7 @@ import typer
 
 from bootcpy.cli import progress
 from bootcpy.cli.output import print_json, print_line
-from bootcpy.model.image import ImageReference
+from bootcpy.model.image.reference import ImageReference
 
 _HEADER = ("REPOSITORY", "TYPE")
 

@@ -9,12 +9,12 @@ from bootcpy.cli import progress
 from bootcpy.cli.output import print_json
 from bootcpy.cli.typer_alone import typer
 from bootcpy.errors import BootcpyError, UsageError
-from bootcpy.model.image import ImageReference, Transport
-from bootcpy.model.install import InstallRequest
-from bootcpy.model.kargs import parse_kargs
-from bootcpy.model.layout import Filesystem
-from bootcpy.model.loader import Bootloader
-from bootcpy.model.size import parse_size
+from bootcpy.model.base.size import parse_size
+from bootcpy.model.boot.kargs import parse_kargs
+from bootcpy.model.boot.loader import Bootloader
+from bootcpy.model.image.reference import ImageReference, Transport
+from bootcpy.model.install.layout import Filesystem
+from bootcpy.model.install.planning import InstallRequest
 
 
 class BlockSetup(StrEnum):

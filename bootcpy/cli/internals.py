@@ -9,7 +9,7 @@ import typer
 
 from bootcpy.cli import progress
 from bootcpy.cli.output import print_line
-from bootcpy.model.progress import Silent
+from bootcpy.model.base.progress import Silent
 
 
 class Schema(StrEnum):
@@ -84,7 +84,7 @@ def print_json_schema(
     of: Annotated[Schema, typer.Option("--of", help="What to print the schema of.")],
 ) -> None:
     """Print the JSON Schema of the host document, or of the progress events."""
-    from bootcpy.model import host_schema, progress_schema
+    from bootcpy.model.host import document_schema, progress_schema
 
-    text = host_schema.schema_text() if of is Schema.HOST else progress_schema.schema_text()
+    text = document_schema.schema_text() if of is Schema.HOST else progress_schema.schema_text()
     print(text, end="")

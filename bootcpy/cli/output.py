@@ -6,7 +6,7 @@ import sys
 from typing import TextIO
 
 from bootcpy.errors import BootcpyError
-from bootcpy.model.printable import escaped_json, printable
+from bootcpy.model.base.printable import escaped_json, printable
 
 _LONGEST = 4096  # characters of a message: some screens
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"

@@ -11,10 +11,10 @@ from typing import TextIO
 
 from bootcpy.cli.output import print_line
 from bootcpy.errors import BootcpyError, UsageError
-from bootcpy.model.camel_case import camel_case
-from bootcpy.model.printable import escaped_json
-from bootcpy.model.progress import BytesProgress, Progress, Silent, StepsProgress
-from bootcpy.model.size import format_size
+from bootcpy.model.base.camel_case import camel_case
+from bootcpy.model.base.printable import escaped_json
+from bootcpy.model.base.progress import BytesProgress, Progress, Silent, StepsProgress
+from bootcpy.model.base.size import format_size
 
 # progress-v0 of bootc: lossy events at most five times a second, digests of 21 characters.
 _PROTOCOL_VERSION = "0.1.0"

@@ -23,9 +23,9 @@ from rich.table import Column
 from rich.text import Text
 
 from bootcpy.cli.progress import is_complete
-from bootcpy.model.printable import printable
-from bootcpy.model.progress import BytesProgress, StepsProgress
-from bootcpy.model.size import format_size
+from bootcpy.model.base.printable import printable
+from bootcpy.model.base.progress import BytesProgress, StepsProgress
+from bootcpy.model.base.size import format_size
 
 _REFRESH_INTERVAL_S = 0.1
 _WORTH_A_DURATION_S = 0.1

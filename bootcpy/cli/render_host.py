@@ -5,7 +5,8 @@ Labels are aligned right, to the width of the entry's first line up to its colon
 
 from collections.abc import Mapping
 
-from bootcpy.model.host import (
+from bootcpy.model.base.printable import LONGEST_LABEL, printable
+from bootcpy.model.host.document import (
     AccessMode,
     BootEntry,
     BootEntryOstree,
@@ -14,8 +15,13 @@ from bootcpy.model.host import (
     Persistence,
     UsrOverlay,
 )
-from bootcpy.model.image import ContainerPolicy, Insecure, OstreeRemote, Signature, Transport
-from bootcpy.model.printable import LONGEST_LABEL, printable
+from bootcpy.model.image.reference import (
+    ContainerPolicy,
+    Insecure,
+    OstreeRemote,
+    Signature,
+    Transport,
+)
 
 NOT_DEPLOYED = "System is not deployed via bootc."
 

@@ -3,11 +3,11 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from bootcpy.model.layout import DiskLayout, Partition, Role
-from bootcpy.model.listing import shown_few
-from bootcpy.model.plan import InstallPlan
-from bootcpy.model.printable import LONGEST_LABEL, printable
-from bootcpy.model.size import MIB, format_size
+from bootcpy.model.base.listing import shown_few
+from bootcpy.model.base.printable import LONGEST_LABEL, printable
+from bootcpy.model.base.size import MIB, format_size
+from bootcpy.model.install.layout import DiskLayout, Partition, Role
+from bootcpy.model.install.plan import InstallPlan
 
 _WIDTH = 80
 _LABEL_WIDTH = 9  # beside a digest, 80 columns exactly

@@ -63,11 +63,11 @@ def status(
 
             sys.stdout.write(render_host(host, verbose=verbose, accepted=found.accepted))
         case OutputFormat.YAML:
-            from bootcpy.model.host_document import to_yaml
+            from bootcpy.model.host.document_text import to_yaml
 
             sys.stdout.write(to_yaml(host))
         case OutputFormat.JSON:
-            from bootcpy.model.host_document import to_json
+            from bootcpy.model.host.document_text import to_json
 
             print_json(to_json(host))
 

@@ -15,7 +15,7 @@ import sys
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from bootcpy.model.signals import ENDING_SIGNALS
+from bootcpy.model.base.signals import ENDING_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

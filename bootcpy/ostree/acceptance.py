@@ -3,7 +3,7 @@
 It says nothing of the layers, which are checked by their digests.
 """
 
-from bootcpy.model.acceptance import Acceptance
+from bootcpy.model.image.acceptance import Acceptance
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.detached import read_detached, write_detached
 

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from bootcpy import paths
-from bootcpy.model.progress import Progress
+from bootcpy.model.base.progress import Progress
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.repo import explained
 from bootcpy.system.locks import held_by

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import ImageContentError
-from bootcpy.model.bootable import MOST_MODULES_DIRECTORIES, BootFacts
-from bootcpy.model.size import LARGEST_CONFIGURATION_BYTES, MOST_DROP_INS
+from bootcpy.model.base.size import LARGEST_CONFIGURATION_BYTES, MOST_DROP_INS
+from bootcpy.model.boot.bootable import MOST_MODULES_DIRECTORIES, BootFacts
 from bootcpy.ostree.bindings import Gio, OSTree
 from bootcpy.ostree.repo import explained, open_repo
 from bootcpy.system import below, boot_facts

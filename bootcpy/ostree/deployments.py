@@ -11,8 +11,8 @@ from typing import Any
 
 from bootcpy import paths
 from bootcpy.errors import DeploymentError
-from bootcpy.model.boot_state import BootState, Deployment, ImageRecord, Unlocked
-from bootcpy.model.origin import Origin
+from bootcpy.model.host.deployments import BootState, Deployment, ImageRecord, Unlocked
+from bootcpy.model.host.origin import Origin
 from bootcpy.ostree.acceptance import read_acceptance
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.image_metadata import (

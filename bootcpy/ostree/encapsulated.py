@@ -1,7 +1,7 @@
 """Images that carry an ostree commit: its layers become that very commit again.
 
 The first layer holds the commit and its directories, the chunks after it most of the
-files; what follows are ordinary layers over it (`bootcpy.model.oci.classify_layers`).
+files; what follows are ordinary layers over it (`bootcpy.model.image.oci.classify_layers`).
 """
 
 import os
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import ImageContentError
-from bootcpy.model.bootable import protects_toplevel
-from bootcpy.model.image import OstreeRemote, Signature
-from bootcpy.model.layer_role import LayerRole
-from bootcpy.model.oci import require_diff_id
+from bootcpy.model.boot.bootable import protects_toplevel
+from bootcpy.model.image.oci import require_diff_id
+from bootcpy.model.image.reference import OstreeRemote, Signature
+from bootcpy.model.image.role import LayerRole
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.commit_tree import CommitTree
 from bootcpy.ostree.fetch import BegunLayer, LayerJob, WantedLayer, fetch_layers

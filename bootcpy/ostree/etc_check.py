@@ -5,9 +5,9 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import DeploymentError
-from bootcpy.model.etc_merge import Incoming, Kind, find_conflicts, find_left_behind
-from bootcpy.model.listing import shown_few
-from bootcpy.model.tree import Directory
+from bootcpy.model.base.listing import shown_few
+from bootcpy.model.host.etc_merge import Incoming, Kind, find_conflicts, find_left_behind
+from bootcpy.model.layers.tree import Directory
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.objects import open_tree
 from bootcpy.ostree.repo import explained

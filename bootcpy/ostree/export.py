@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import IO
 
 from bootcpy.errors import ImageUnavailableError
-from bootcpy.model.image import ImageReference
-from bootcpy.model.layer_role import LayerRole
-from bootcpy.model.oci import ImageConfig, Manifest, classify_layers
-from bootcpy.model.tree import TreeRef
+from bootcpy.model.image.oci import ImageConfig, Manifest, classify_layers
+from bootcpy.model.image.reference import ImageReference
+from bootcpy.model.image.role import LayerRole
+from bootcpy.model.layers.tree import TreeRef
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST
 from bootcpy.ostree.image_refs import find_image_commit, image_of, list_image_refs

@@ -13,10 +13,10 @@ from select import select
 from typing import Any, TypeVar
 
 from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError, StalledError
-from bootcpy.model.layer_role import LayerRole
-from bootcpy.model.oci import Descriptor, Layer
-from bootcpy.model.patience import explain_stall
-from bootcpy.model.registry import explain_blob_failure
+from bootcpy.model.image.failures import explain_blob_failure
+from bootcpy.model.image.oci import Descriptor, Layer
+from bootcpy.model.image.patience import explain_stall
+from bootcpy.model.image.role import LayerRole
 from bootcpy.system.child import Child
 from bootcpy.system.layer_tar import ByteCounter
 from bootcpy.system.skopeo import Blob, OpenedImage, ProxyRequestError, ProxyStalledError

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from itertools import count
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.garbage import Garbage, Pruned, StoredImage, plan_gc
-from bootcpy.model.image import ImageReference
-from bootcpy.model.layer_role import IMAGE_RECORDS, LAYER_RECORDS, image_record, layer_records
-from bootcpy.model.oci import ImageConfig, Manifest
+from bootcpy.model.host.garbage import Garbage, Pruned, StoredImage, plan_gc
+from bootcpy.model.image.oci import ImageConfig, Manifest
+from bootcpy.model.image.reference import ImageReference
+from bootcpy.model.image.role import IMAGE_RECORDS, LAYER_RECORDS, image_record, layer_records
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.deployments import boot_state
 from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST

@@ -7,7 +7,7 @@ second is written with its slashes escaped, which ostree-ext reads like any othe
 from collections.abc import Iterable
 
 from bootcpy.errors import ReferenceFormatError
-from bootcpy.model.image import ImageReference, escape_ref, unescape_ref
+from bootcpy.model.image.reference import ImageReference, escape_ref, unescape_ref
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.repo import IMAGE_REFS, explained, list_refs, set_ref
 

@@ -12,12 +12,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError, NoSpaceError
-from bootcpy.model.image import ImageReference, Insecure, OstreeRemote, Signature
-from bootcpy.model.layer_role import LayerRole, in_roles
-from bootcpy.model.layer_units import total_cost
-from bootcpy.model.oci import Descriptor, ImageConfig, Layer, LayerPlan, Manifest, classify_layers
-from bootcpy.model.progress import Progress, StepItem, StepsProgress
-from bootcpy.model.room import Download, ran_out, require_repo_room, unpacked_size
+from bootcpy.model.base.progress import Progress, StepItem, StepsProgress
+from bootcpy.model.host.space import Download, ran_out, require_repo_room, unpacked_size
+from bootcpy.model.image.oci import (
+    Descriptor,
+    ImageConfig,
+    Layer,
+    LayerPlan,
+    Manifest,
+    classify_layers,
+)
+from bootcpy.model.image.reference import ImageReference, Insecure, OstreeRemote, Signature
+from bootcpy.model.image.role import LayerRole, in_roles
+from bootcpy.model.layers.parts import total_cost
 from bootcpy.ostree import encapsulated, streamed, unpacked
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.fetch import WantedLayer

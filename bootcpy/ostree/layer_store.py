@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple, TypeVar
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.dirtree import DirtreeReader, DirtreeWriter
-from bootcpy.model.layer_limits import shown
-from bootcpy.model.size import KIB, MIB
-from bootcpy.model.tar_headers import TarMember
+from bootcpy.model.base.size import KIB, MIB
+from bootcpy.model.layers.dirtree import DirtreeReader, DirtreeWriter
+from bootcpy.model.layers.limits import shown
+from bootcpy.model.layers.tar_headers import TarMember
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.objects import (
     DIRTREE_TYPE,

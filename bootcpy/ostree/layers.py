@@ -9,8 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from bootcpy import __version__
-from bootcpy.model.image import escape_ref
-from bootcpy.model.tree import TreeRef
+from bootcpy.model.image.reference import escape_ref
+from bootcpy.model.layers.tree import TreeRef
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.objects import commit_metadata, write_commit, write_directory_metadata
 from bootcpy.ostree.repo import BLOB_REFS

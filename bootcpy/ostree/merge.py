@@ -9,9 +9,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bootcpy.model.oci import ImageConfig, Manifest, canonical_json, commit_timestamp
-from bootcpy.model.tree import Directory, TreeRef
-from bootcpy.model.union import Stored, UnionLayer, find_directory, unite_layers, without_file
+from bootcpy.model.image.oci import ImageConfig, Manifest, canonical_json, commit_timestamp
+from bootcpy.model.layers.tree import Directory, TreeRef
+from bootcpy.model.layers.union import (
+    Stored,
+    UnionLayer,
+    find_directory,
+    unite_layers,
+    without_file,
+)
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST
 from bootcpy.ostree.layer_store import RepoDirtrees

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.object_names import ObjectKind, ObjectName, parse_object_name
-from bootcpy.model.size import KIB, MIB
-from bootcpy.model.tar_headers import TarMember
-from bootcpy.model.tree import Listing, TreeRef
+from bootcpy.model.base.size import KIB, MIB
+from bootcpy.model.layers.object_names import ObjectKind, ObjectName, parse_object_name
+from bootcpy.model.layers.tar_headers import TarMember
+from bootcpy.model.layers.tree import Listing, TreeRef
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.objects import (
     RepoTrees,

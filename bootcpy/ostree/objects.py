@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from bootcpy.errors import NoSpaceError
-from bootcpy.model.dirtree import parse_dirtree, serialise_dirtree
-from bootcpy.model.layer_limits import shown
-from bootcpy.model.size import format_size
-from bootcpy.model.tree import Directory, Listing, TreeRef
+from bootcpy.model.base.size import format_size
+from bootcpy.model.layers.dirtree import parse_dirtree, serialise_dirtree
+from bootcpy.model.layers.limits import shown
+from bootcpy.model.layers.tree import Directory, Listing, TreeRef
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 
 _CHUNK_BYTES = 1 << 20
@@ -32,7 +32,7 @@ class FileFacts(NamedTuple):
 
 
 class RepoTrees:
-    """Dirtree objects of a repository, as `bootcpy.model.tree` wants them."""
+    """Dirtree objects of a repository, as `bootcpy.model.layers.tree` wants them."""
 
     def __init__(self, repo: OSTree.Repo) -> None:
         """Read from and write to `repo`, which is in a transaction when anything is stored."""

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError
-from bootcpy.model.option_sources import OwnedKargs, read_sources
+from bootcpy.model.boot.owned_kargs import OwnedKargs, read_sources
 from bootcpy.ostree.bindings import Gio, OSTree
 from bootcpy.ostree.repo import explained
 from bootcpy.ostree.staging import current_kargs

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bootcpy.model.layer_role import LayerRole
-from bootcpy.model.oci import Descriptor
-from bootcpy.model.progress import BytesProgress, LayerBytes, Progress
-from bootcpy.model.size import format_size
+from bootcpy.model.base.progress import BytesProgress, LayerBytes, Progress
+from bootcpy.model.base.size import format_size
+from bootcpy.model.image.oci import Descriptor
+from bootcpy.model.image.role import LayerRole
 from bootcpy.ostree.fetch import WantedLayer
 from bootcpy.system.skopeo import OpenedImage
 

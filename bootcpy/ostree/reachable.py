@@ -1,8 +1,8 @@
 """Whether everything is there that a commit names, which libostree does not ask when it writes."""
 
 from bootcpy.errors import BootcpyError, ImageContentError
-from bootcpy.model.dirtree import parse_dirtree
-from bootcpy.model.listing import shown_few
+from bootcpy.model.base.listing import shown_few
+from bootcpy.model.layers.dirtree import parse_dirtree
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.objects import octets, root_of
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootcpy.model.layer_role import LayerRole
-from bootcpy.model.oci import ImageConfig, Manifest, classify_layers
-from bootcpy.model.tree import TreeRef
+from bootcpy.model.image.oci import ImageConfig, Manifest, classify_layers
+from bootcpy.model.image.role import LayerRole
+from bootcpy.model.layers.tree import TreeRef
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.encapsulated import role_of_layers_over
 from bootcpy.ostree.image_metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST

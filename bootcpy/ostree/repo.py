@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError, NoSpaceError
-from bootcpy.model.io_errors import hint_for
+from bootcpy.model.base.io_errors import hint_for
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.system import locks
 from bootcpy.system.durable import sync_filesystem

@@ -1,4 +1,4 @@
-"""What the checks of `bootcpy.model.room` need to know of the repository and of /boot."""
+"""What the checks of `bootcpy.model.host.space` need to know of the repository and of /boot."""
 
 import hashlib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bootcpy import paths
-from bootcpy.model.room import BootSpace, RepoSpace, require_boot_room
+from bootcpy.model.host.space import BootSpace, RepoSpace, require_boot_room
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.commit_tree import CommitTree
 from bootcpy.ostree.repo import explained

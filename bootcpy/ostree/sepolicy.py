@@ -4,9 +4,9 @@ libostree opens the policy by its path, and follows what it finds there wherever
 """
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.selinux import parse_policy_types
-from bootcpy.model.size import LARGEST_CONFIGURATION_BYTES, format_size
-from bootcpy.model.tree import Directory
+from bootcpy.model.base.size import LARGEST_CONFIGURATION_BYTES, format_size
+from bootcpy.model.boot.selinux import parse_policy_types
+from bootcpy.model.layers.tree import Directory
 from bootcpy.ostree.bindings import Gio, OSTree
 from bootcpy.ostree.objects import open_tree
 from bootcpy.ostree.repo import explained

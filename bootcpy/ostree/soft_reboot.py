@@ -7,7 +7,7 @@ one because of that.
 from pathlib import Path
 
 from bootcpy import paths
-from bootcpy.model.bootable import requires_composefs
+from bootcpy.model.boot.bootable import requires_composefs
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.repo import explained
 from bootcpy.system.boot_facts import read_prepare_root_conf

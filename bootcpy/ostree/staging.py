@@ -4,10 +4,10 @@ import ctypes
 from collections.abc import Sequence
 
 from bootcpy.errors import BootcpyError, DeploymentError, NoSpaceError
-from bootcpy.model.boot_state import Deployment, ImageRecord
-from bootcpy.model.cmdline import split_kargs
-from bootcpy.model.image import SignedImageReference
-from bootcpy.model.option_sources import KEY_PREFIX, OwnedKargs
+from bootcpy.model.boot.cmdline import split_kargs
+from bootcpy.model.boot.owned_kargs import KEY_PREFIX, OwnedKargs
+from bootcpy.model.host.deployments import Deployment, ImageRecord
+from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.ostree.bindings import GLib, OSTree
 from bootcpy.ostree.booted import open_sysroot
 from bootcpy.ostree.deployments import STAGED_LOCK

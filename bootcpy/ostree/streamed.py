@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootcpy.errors import NoSpaceError
-from bootcpy.model.layer_groups import group_layers
-from bootcpy.model.oci import require_diff_id
-from bootcpy.model.tree import TreeRef
+from bootcpy.model.image.oci import require_diff_id
+from bootcpy.model.layers.groups import group_layers
+from bootcpy.model.layers.tree import TreeRef
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.fetch import BegunLayer, LayerJob, WantedLayer, fetch_groups, naming_layer
 from bootcpy.ostree.layer_store import RepoDirectories, RepoObjects, temporary_directory

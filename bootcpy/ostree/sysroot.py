@@ -12,8 +12,8 @@ from pathlib import Path
 import bootcpy
 from bootcpy import paths
 from bootcpy.errors import DeploymentError
-from bootcpy.model.image import SignedImageReference
-from bootcpy.model.loader import Bootloader
+from bootcpy.model.boot.loader import Bootloader
+from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.repo import explained, open_repo
 from bootcpy.system.run import run

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from select import select
 
-from bootcpy.model.layer_units import Cut, Extent, ScannedDirectory, batches, cut, total_cost
-from bootcpy.model.tar_filter import OPAQUE_MARKER, WHITEOUT_PREFIX, Kept, map_path
-from bootcpy.model.tree import Directory, TreeRef, split_path
+from bootcpy.model.layers.parts import Cut, Extent, ScannedDirectory, batches, cut, total_cost
+from bootcpy.model.layers.tar_paths import OPAQUE_MARKER, WHITEOUT_PREFIX, Kept, map_path
+from bootcpy.model.layers.tree import Directory, TreeRef, split_path
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.layers import LayerTraits, write_layer, write_tree
 from bootcpy.ostree.objects import (

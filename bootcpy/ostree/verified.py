@@ -8,9 +8,9 @@ to decide anything: docs/trust.md says why.
 
 from dataclasses import dataclass
 
-from bootcpy.model.image import ImageReference
-from bootcpy.model.layer_role import LayerRole, image_record, layer_record
-from bootcpy.model.oci import Layer, LayerPlan
+from bootcpy.model.image.oci import Layer, LayerPlan
+from bootcpy.model.image.reference import ImageReference
+from bootcpy.model.image.role import LayerRole, image_record, layer_record
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.image_refs import find_image_commit, set_image_ref
 from bootcpy.ostree.layers import blob_ref

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NoReturn, Self
 
-from bootcpy.model.size import format_size
+from bootcpy.model.base.size import format_size
 
 # What stands in the way of a path, as opposed to a disk that fails.
 IN_THE_WAY = frozenset({errno.ELOOP, errno.EXDEV, errno.ENOTDIR, errno.EISDIR, errno.EEXIST})

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError, TargetError, ToolFailedError
-from bootcpy.model.size import MIB
+from bootcpy.model.base.size import MIB
 from bootcpy.system import below
 from bootcpy.system.mount import BiosBoot
 from bootcpy.system.run import run

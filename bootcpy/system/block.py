@@ -17,9 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from bootcpy.errors import TargetError, ToolFailedError
-from bootcpy.model.disk_contents import describe_contents, is_partition_table, parse_signatures
-from bootcpy.model.layout import DiskFacts, DiskLayout, Partition
-from bootcpy.model.target import TargetState
+from bootcpy.model.install.disk_contents import (
+    describe_contents,
+    is_partition_table,
+    parse_signatures,
+)
+from bootcpy.model.install.layout import DiskFacts, DiskLayout, Partition
+from bootcpy.model.install.target import TargetState
 from bootcpy.system import disk_users, gpt
 from bootcpy.system.locks import is_locked
 from bootcpy.system.loop import device_node

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import ImageContentError
-from bootcpy.model.bootable import MOST_MODULES_DIRECTORIES, BootFacts
-from bootcpy.model.size import LARGEST_CONFIGURATION_BYTES
+from bootcpy.model.base.size import LARGEST_CONFIGURATION_BYTES
+from bootcpy.model.boot.bootable import MOST_MODULES_DIRECTORIES, BootFacts
 from bootcpy.system import below, initramfs
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, UsageError
-from bootcpy.model.loader import Bootloader
-from bootcpy.model.progress import Progress
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.boot.loader import Bootloader
 from bootcpy.system import below, bios_boot, esp
 from bootcpy.system.mount import BiosBoot, TargetTree, mounted
 from bootcpy.system.run import run

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from bootcpy.errors import BootcpyError
-from bootcpy.model.io_errors import DISK_ERRNOS, FAILING_HINT
-from bootcpy.model.signals import ENDING_SIGNALS
+from bootcpy.model.base.io_errors import DISK_ERRNOS, FAILING_HINT
+from bootcpy.model.base.signals import ENDING_SIGNALS
 from bootcpy.system.parent_death import die_with_parent
 
 _Result = TypeVar("_Result")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bootcpy.errors import EnvironmentMismatchError, ImageUnavailableError
-from bootcpy.model.image import ImageReference, Transport
+from bootcpy.model.image.reference import ImageReference, Transport
 
 STORAGE = Path("/var/lib/containers/storage")
 

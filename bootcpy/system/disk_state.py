@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bootcpy.model.io_errors import DiskState
+from bootcpy.model.base.io_errors import DiskState
 
 
 def read_disk_state(disk: Path, size_bytes: int) -> DiskState:

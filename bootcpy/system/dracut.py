@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.size import LARGEST_CONFIGURATION_BYTES
+from bootcpy.model.base.size import LARGEST_CONFIGURATION_BYTES
 from bootcpy.paths import MODULES
 from bootcpy.system import below, initramfs
 from bootcpy.system.run import run

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bootcpy.errors import ConfigurationError
-from bootcpy.model.size import LARGEST_CONFIGURATION_BYTES, MOST_DROP_INS
+from bootcpy.model.base.size import LARGEST_CONFIGURATION_BYTES, MOST_DROP_INS
 from bootcpy.system import below
 
 _MASKED = "/dev/null"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.size import MIB
+from bootcpy.model.base.size import MIB
 from bootcpy.system import below
 from bootcpy.system.run import run
 

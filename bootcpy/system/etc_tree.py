@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from bootcpy.model.etc_merge import Kind, Node
+from bootcpy.model.host.etc_merge import Kind, Node
 
 
 def read_etc(root: Path) -> dict[str, Node]:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from uuid import UUID, uuid5
 
-from bootcpy.model.layout import Filesystem, Partition
+from bootcpy.model.install.layout import Filesystem, Partition
 from bootcpy.system.run import run
 
 _FIFREEZE = 0xC0045877  # linux/fs.h

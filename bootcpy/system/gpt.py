@@ -9,8 +9,8 @@ import logging
 from pathlib import Path
 
 from bootcpy.errors import TargetError, ToolFailedError
-from bootcpy.model.layout import DiskLayout, Partition
-from bootcpy.model.partition_table import FoundPartition, FoundTable, parse_table
+from bootcpy.model.install.layout import DiskLayout, Partition
+from bootcpy.model.install.partition_table import FoundPartition, FoundTable, parse_table
 from bootcpy.system.run import run
 
 log = logging.getLogger(__name__)

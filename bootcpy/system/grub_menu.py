@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError, ConfigurationError, ExitStatus
-from bootcpy.model.bls import parse_entry, sorted_entries
-from bootcpy.model.grub_menu import grub_menu
-from bootcpy.model.printable import printable
+from bootcpy.model.base.printable import printable
+from bootcpy.model.boot.bls import parse_entry, sorted_entries
+from bootcpy.model.boot.grub_menu import grub_menu
 from bootcpy.system import durable
 
 

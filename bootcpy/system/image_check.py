@@ -9,17 +9,17 @@ import os
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError, ImageContentError
-from bootcpy.model.boot_paths import boot_files, kernel_versions
-from bootcpy.model.bootable import require_kernel_version
-from bootcpy.model.dirtree import DirtreeWriter
-from bootcpy.model.image import Transport
-from bootcpy.model.layer_limits import BOOT_PATHS, too_many
-from bootcpy.model.layer_records import CHECKSUM_BYTES
-from bootcpy.model.listing import shown_few
-from bootcpy.model.oci import Descriptor, Layer, classify_layers, require_diff_id
-from bootcpy.model.progress import Progress
-from bootcpy.model.registry import explain_blob_failure
-from bootcpy.model.tar_headers import TarMember
+from bootcpy.model.base.listing import shown_few
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.boot.bootable import require_kernel_version
+from bootcpy.model.image.failures import explain_blob_failure
+from bootcpy.model.image.oci import Descriptor, Layer, classify_layers, require_diff_id
+from bootcpy.model.image.reference import Transport
+from bootcpy.model.layers.dirtree import DirtreeWriter
+from bootcpy.model.layers.kernels import boot_files, kernel_versions
+from bootcpy.model.layers.limits import BOOT_PATHS, too_many
+from bootcpy.model.layers.records import CHECKSUM_BYTES
+from bootcpy.model.layers.tar_headers import TarMember
 from bootcpy.system.child import Child
 from bootcpy.system.layer_stream import Attributes, LayerSummary, build_layer, read_layer
 from bootcpy.system.layer_tar import ByteCounter

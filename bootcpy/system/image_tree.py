@@ -15,7 +15,9 @@ from functools import cache
 from pathlib import Path
 
 from bootcpy.errors import EnvironmentMismatchError
-from bootcpy.model.prepare import (
+from bootcpy.model.base.size import MIB, MOST_DROP_INS
+from bootcpy.model.build.files import PATHS, ImageFile
+from bootcpy.model.build.prepare import (
     MERGED,
     TOP_LEVEL_NAMES,
     Kind,
@@ -24,9 +26,7 @@ from bootcpy.model.prepare import (
     Surroundings,
     TopLevel,
 )
-from bootcpy.model.prepare_files import PATHS, ImageFile
-from bootcpy.model.prepare_var import FACTORY, VarEntry, VarKind
-from bootcpy.model.size import MIB, MOST_DROP_INS
+from bootcpy.model.build.var import FACTORY, VarEntry, VarKind
 from bootcpy.paths import MODULES, OSTREE_BOOTED
 from bootcpy.system import below, environment
 from bootcpy.system.mount import read_mounts

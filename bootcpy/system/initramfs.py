@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model import cpio
-from bootcpy.model.size import MIB
+from bootcpy.model.base.size import MIB
+from bootcpy.model.boot import cpio
 from bootcpy.system.run import spawn
 
 PREPARE_ROOT = "usr/lib/ostree/ostree-prepare-root"

@@ -5,8 +5,8 @@ import stat
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.layer_units import LARGE_FILE_BYTES, ScannedDirectory
-from bootcpy.model.tar_filter import API_DIRECTORIES, DEEPEST, WHITEOUT_PREFIX, require_utf8
+from bootcpy.model.layers.parts import LARGE_FILE_BYTES, ScannedDirectory
+from bootcpy.model.layers.tar_paths import API_DIRECTORIES, DEEPEST, WHITEOUT_PREFIX, require_utf8
 
 _OPAQUE = "trusted.overlay.opaque"
 _OVERLAY = "trusted.overlay."

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.boot_paths import is_boot_path
-from bootcpy.model.layer_limits import (
+from bootcpy.model.layers.building import STASH, LayerTree, TreeSink, build_tree
+from bootcpy.model.layers.kernels import is_boot_path
+from bootcpy.model.layers.limits import (
     BOOT_PATHS,
     DROPPED_NAMES,
     MEMBERS,
@@ -26,10 +27,15 @@ from bootcpy.model.layer_limits import (
     shown,
     too_many,
 )
-from bootcpy.model.layer_links import resolve_links
-from bootcpy.model.layer_records import Kind, Record, grouped, key_of, pack
-from bootcpy.model.layer_tree import STASH, LayerTree, TreeSink, build_tree
-from bootcpy.model.tar_filter import (
+from bootcpy.model.layers.links import resolve_links
+from bootcpy.model.layers.records import Kind, Record, grouped, key_of, pack
+from bootcpy.model.layers.tar_headers import (
+    BLOCK_DEVICE,
+    CHARACTER_DEVICE,
+    FIFO,
+    TarMember,
+)
+from bootcpy.model.layers.tar_paths import (
     REPO_PREFIX,
     WHITEOUT_PREFIX,
     Dropped,
@@ -37,12 +43,6 @@ from bootcpy.model.tar_filter import (
     map_path,
     normalise,
     require_utf8,
-)
-from bootcpy.model.tar_headers import (
-    BLOCK_DEVICE,
-    CHARACTER_DEVICE,
-    FIFO,
-    TarMember,
 )
 from bootcpy.system.layer_tar import ByteCounter, decompressed, members, opened_tar
 from bootcpy.system.spilled_sort import SpilledSort

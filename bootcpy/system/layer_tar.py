@@ -13,8 +13,8 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from bootcpy.model.layer_limits import corrupt
-from bootcpy.model.tar_headers import TarMember
+from bootcpy.model.layers.limits import corrupt
+from bootcpy.model.layers.tar_headers import TarMember
 from bootcpy.system.child import Child
 from bootcpy.system.run import spawn
 from bootcpy.system.tar_reader import BUFFER_BYTES, TarReader

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bootcpy.model.locks import Process, command_of, describe_holders, holds_lock
+from bootcpy.model.base.locks import Process, command_of, describe_holders, holds_lock
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from bootcpy.model.printable import printable
+from bootcpy.model.base.printable import printable
 
 _FILE = Path("/run/motd.d/50-bootc")
 

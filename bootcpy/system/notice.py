@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from bootcpy import paths
-from bootcpy.model.printable import printable
+from bootcpy.model.base.printable import printable
 
 _MODE = 0o755
 _OURS = "bootc: "

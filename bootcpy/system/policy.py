@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Final
 
 from bootcpy.errors import ImageUnavailableError
-from bootcpy.model.acceptance import Acceptance, Demand
-from bootcpy.model.image import ImageReference
-from bootcpy.model.policy import MOST_CHARACTERS, Policy, PolicyFormatError, Requirements
-from bootcpy.model.policy_demands import demands_of, digest_of, named_files
-from bootcpy.model.printable import printable
+from bootcpy.model.base.printable import printable
+from bootcpy.model.image.acceptance import Acceptance, Demand
+from bootcpy.model.image.policy import MOST_CHARACTERS, Policy, PolicyFormatError, Requirements
+from bootcpy.model.image.policy_demands import demands_of, digest_of, named_files
+from bootcpy.model.image.reference import ImageReference
 
 POLICY_VARIABLE: Final = "CONTAINERS_POLICY_JSON"
 _MOST_KEY_BYTES = 1 << 24

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bootcpy.errors import BootcpyError, ToolFailedError
-from bootcpy.model.signals import ENDING_SIGNALS
+from bootcpy.model.base.signals import ENDING_SIGNALS
 from bootcpy.system.parent_death import die_with_parent
 
 log = logging.getLogger(__name__)

@@ -19,12 +19,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError, StalledError
-from bootcpy.model.acceptance import Acceptance
-from bootcpy.model.image import ContainerPolicy, ImageReference, Insecure, Signature, Transport
-from bootcpy.model.oci import Descriptor, ImageConfig, Manifest
-from bootcpy.model.oci_fields import MOST_CONFIG_CHARACTERS
-from bootcpy.model.patience import ANSWER_FACTOR, explain_stall
-from bootcpy.model.registry import explain_open_failure
+from bootcpy.model.image.acceptance import Acceptance
+from bootcpy.model.image.failures import explain_open_failure
+from bootcpy.model.image.oci import Descriptor, ImageConfig, Manifest
+from bootcpy.model.image.oci_fields import MOST_CONFIG_CHARACTERS
+from bootcpy.model.image.patience import ANSWER_FACTOR, explain_stall
+from bootcpy.model.image.reference import (
+    ContainerPolicy,
+    ImageReference,
+    Insecure,
+    Signature,
+    Transport,
+)
 from bootcpy.paths import ROOT_AUTH_FILES
 from bootcpy.system.policy import (
     describe_requirements,

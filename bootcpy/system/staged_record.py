@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, ConfigurationError
-from bootcpy.model.staged_record import StagedRecord
+from bootcpy.model.host.staged_record import StagedRecord
 from bootcpy.system import durable
 
 log = logging.getLogger(__name__)

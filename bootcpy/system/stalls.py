@@ -9,7 +9,7 @@ import time
 from select import select
 from typing import Final
 
-from bootcpy.model.patience import Waiting, parse_stall_timeout
+from bootcpy.model.image.patience import Waiting, parse_stall_timeout
 
 _LOOK_INTERVAL_S: Final = 0.5
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from bootcpy.errors import BootcpyError
-from bootcpy.model.printable import printable
+from bootcpy.model.base.printable import printable
 from bootcpy.system.run import spawn
 
 _JOURNAL = "/run/systemd/journal/socket"

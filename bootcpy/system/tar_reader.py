@@ -1,13 +1,13 @@
 """A tar in one pass: its members, and the content of the one that was read last.
 
-Limits are looked at before what they bound is read (`bootcpy.model.layer_limits`).
+Limits are looked at before what they bound is read (`bootcpy.model.layers.limits`).
 """
 
 import io
 from collections.abc import Iterator
 from typing import Final
 
-from bootcpy.model.layer_limits import (
+from bootcpy.model.layers.limits import (
     EXTENDED_HEADERS,
     GLOBAL_PAX_BYTES,
     PATH_BYTES,
@@ -17,7 +17,7 @@ from bootcpy.model.layer_limits import (
     not_a_tar,
     too_many,
 )
-from bootcpy.model.tar_headers import (
+from bootcpy.model.layers.tar_headers import (
     BLOCK_BYTES,
     EXTENDED,
     GNU_SPARSE,

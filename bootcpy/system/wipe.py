@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bootcpy.model.size import MIB
+from bootcpy.model.base.size import MIB
 from bootcpy.system import gpt
 from bootcpy.system.run import run
 

@@ -1,7 +1,7 @@
 """Images that are here already, and the policy of today."""
 
 from bootcpy.errors import ImageUnavailableError
-from bootcpy.model.image import ImageReference
+from bootcpy.model.image.reference import ImageReference
 from bootcpy.ostree.acceptance import read_acceptance, record_acceptance
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.system import policy

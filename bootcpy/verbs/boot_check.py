@@ -4,10 +4,10 @@ import dataclasses
 
 from bootcpy import paths
 from bootcpy.errors import DeploymentError
-from bootcpy.model.boot_state import BootState, Deployment
-from bootcpy.model.progress import Progress
-from bootcpy.model.staged_record import Arrival, Fate, StagedRecord, judge_arrival
-from bootcpy.model.update import display
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.host.decisions import display
+from bootcpy.model.host.deployments import BootState, Deployment
+from bootcpy.model.host.staged_record import Arrival, Fate, StagedRecord, judge_arrival
 from bootcpy.ostree import deployments
 from bootcpy.ostree.booted import locked_system, open_sysroot
 from bootcpy.system import motd, notice, staged_record, systemd

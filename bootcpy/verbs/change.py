@@ -1,6 +1,6 @@
 """What upgrade, switch, rollback and edit share: rights, the lock, fetching, carrying out.
 
-A verb opens the system with `changing()`, decides with `bootcpy.model.update`, and hands
+A verb opens the system with `changing()`, decides with `bootcpy.model.host.decisions`, and hands
 the decision to `carry_out()`. Nothing is printed here: the outcome holds the lines.
 """
 
@@ -16,13 +16,8 @@ from bootcpy.errors import (
     NoSpaceError,
     StalledError,
 )
-from bootcpy.model.boot_state import BootState, Deployment, ImageRecord
-from bootcpy.model.image import SignedImageReference
-from bootcpy.model.oci import LABEL_KERNEL
-from bootcpy.model.progress import Progress
-from bootcpy.model.registry import is_transient
-from bootcpy.model.room import BootSpace, Download, foresee_boot_room
-from bootcpy.model.update import (
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.host.decisions import (
     Decision,
     Keep,
     Reorder,
@@ -30,6 +25,11 @@ from bootcpy.model.update import (
     Stage,
     require_changeable,
 )
+from bootcpy.model.host.deployments import BootState, Deployment, ImageRecord
+from bootcpy.model.host.space import BootSpace, Download, foresee_boot_room
+from bootcpy.model.image.failures import is_transient
+from bootcpy.model.image.oci import LABEL_KERNEL
+from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.ostree import deployments, importer, room, staging
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.booted import locked_system

@@ -1,6 +1,6 @@
 """`bootc internals cleanup`: remove what no deployment needs."""
 
-from bootcpy.model.progress import Progress
+from bootcpy.model.base.progress import Progress
 from bootcpy.verbs.change import changing
 from bootcpy.verbs.stage import clean_up
 

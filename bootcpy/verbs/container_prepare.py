@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootcpy.model.listing import shown_few
-from bootcpy.model.prepare import (
+from bootcpy.model.base.listing import shown_few
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.base.size import MIB
+from bootcpy.model.build.files import ImageFile, files_to_write, foreign_files
+from bootcpy.model.build.prepare import (
     KernelPlan,
     MoveAndLink,
     plan_kernel,
@@ -18,10 +21,7 @@ from bootcpy.model.prepare import (
     require_image_build,
     require_usr_merged,
 )
-from bootcpy.model.prepare_files import ImageFile, files_to_write, foreign_files
-from bootcpy.model.prepare_var import FACTORY, declared_paths, plan_relocations, plan_var
-from bootcpy.model.progress import Progress
-from bootcpy.model.size import MIB
+from bootcpy.model.build.var import FACTORY, declared_paths, plan_relocations, plan_var
 from bootcpy.paths import MODULES
 from bootcpy.system import bytecode, dracut, image_tree
 

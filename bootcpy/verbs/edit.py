@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError
-from bootcpy.model.edited_spec import parse_edited_spec
-from bootcpy.model.host_document import to_yaml
-from bootcpy.model.progress import Progress
-from bootcpy.model.slots import host_from_state
-from bootcpy.model.update import Stage, decide_edit
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.host.decisions import Stage, decide_edit
+from bootcpy.model.host.document_text import to_yaml
+from bootcpy.model.host.edited_spec import parse_edited_spec
+from bootcpy.model.host.status import host_from_state
 from bootcpy.system.run import spawn
 from bootcpy.verbs.change import Outcome, changing
 from bootcpy.verbs.rollback import reorder

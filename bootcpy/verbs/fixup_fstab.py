@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bootcpy.errors import ConfigurationError
-from bootcpy.model.fstab import with_read_only_root
+from bootcpy.model.host.fstab import with_read_only_root
 from bootcpy.system import durable
 
 _FSTAB = Path("/etc/fstab")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, ConfigurationError, DeploymentError
-from bootcpy.model.bls import Entry, parse_entry
-from bootcpy.model.cmdline import split_kargs
-from bootcpy.model.listing import shown_few
-from bootcpy.model.progress import Progress
+from bootcpy.model.base.listing import shown_few
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.boot.bls import Entry, parse_entry
+from bootcpy.model.boot.cmdline import split_kargs
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.system.fsverity import has_verity
 from bootcpy.verbs.change import System, changing

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bootcpy.errors import BootcpyError, ImageError, ImageUnavailableError, NoSpaceError
-from bootcpy.model.boot_state import Deployment
-from bootcpy.model.image import ImageReference, Transport
+from bootcpy.model.host.deployments import Deployment
+from bootcpy.model.image.reference import ImageReference, Transport
 from bootcpy.ostree import importer
 from bootcpy.ostree.recheck import recheck
 from bootcpy.system.skopeo import OpenedImage

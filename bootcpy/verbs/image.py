@@ -9,10 +9,10 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, EnvironmentMismatchError
-from bootcpy.model import oci_archive
-from bootcpy.model.image import ImageReference, Transport
-from bootcpy.model.oci_archive import Blob
-from bootcpy.model.progress import Progress
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.image import oci_archive
+from bootcpy.model.image.oci_archive import Blob
+from bootcpy.model.image.reference import ImageReference, Transport
 from bootcpy.system import environment
 from bootcpy.system.run import run
 from bootcpy.verbs.rights import require_rights

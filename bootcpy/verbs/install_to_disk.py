@@ -16,10 +16,18 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, TargetError
-from bootcpy.model.bootable import require_bootable_tree, requires_composefs
-from bootcpy.model.config import InstallConfig
-from bootcpy.model.image import ImageReference
-from bootcpy.model.install import (
+from bootcpy.model.base.io_errors import explain_write_failure
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.base.size import MOST_DROP_INS
+from bootcpy.model.boot.bootable import require_bootable_tree, requires_composefs
+from bootcpy.model.boot.kargs import parse_kargs_d
+from bootcpy.model.host.space import unpacked_size
+from bootcpy.model.image.oci import require_bootable
+from bootcpy.model.image.reference import ImageReference
+from bootcpy.model.install.config import InstallConfig
+from bootcpy.model.install.layout import DiskLayout, Role
+from bootcpy.model.install.plan import InstallPlan
+from bootcpy.model.install.planning import (
     InstallRequest,
     SourceImage,
     choose_filesystem,
@@ -27,15 +35,7 @@ from bootcpy.model.install import (
     require_block_setup,
     target_reference,
 )
-from bootcpy.model.io_errors import explain_write_failure
-from bootcpy.model.kargs import parse_kargs_d
-from bootcpy.model.layout import DiskLayout, Role
-from bootcpy.model.oci import require_bootable
-from bootcpy.model.plan import InstallPlan
-from bootcpy.model.progress import Progress
-from bootcpy.model.room import unpacked_size
-from bootcpy.model.size import MOST_DROP_INS
-from bootcpy.model.target import TargetState, require_usable
+from bootcpy.model.install.target import TargetState, require_usable
 from bootcpy.ostree import sysroot
 from bootcpy.system import (
     block,

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import ImageContentError
-from bootcpy.model.aleph import aleph_text
-from bootcpy.model.bootable import require_bootable_tree
-from bootcpy.model.install import require_no_bound_images
-from bootcpy.model.kargs import merge_for_install, parse_kargs_d
-from bootcpy.model.plan import DeployPlan
-from bootcpy.model.progress import Progress
-from bootcpy.model.tmpfiles import root_ssh_tmpfiles
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.boot.bootable import require_bootable_tree
+from bootcpy.model.boot.kargs import merge_for_install, parse_kargs_d
+from bootcpy.model.install.aleph import aleph_text
+from bootcpy.model.install.plan import DeployPlan
+from bootcpy.model.install.planning import require_no_bound_images
+from bootcpy.model.install.tmpfiles import root_ssh_tmpfiles
 from bootcpy.ostree import commit_tree, importer, sysroot
 from bootcpy.ostree.repo import open_repo
 from bootcpy.ostree.sepolicy import require_own_policy_of_commit

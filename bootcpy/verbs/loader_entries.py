@@ -1,9 +1,9 @@
 """`bootc loader-entries set-options-for-source`: kernel arguments that other programs own."""
 
-from bootcpy.model.boot_state import Deployment
-from bootcpy.model.option_sources import OwnedKargs, parse_options, parse_source, plan_source
-from bootcpy.model.progress import Progress
-from bootcpy.model.update import HELD_BACK
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.boot.owned_kargs import OwnedKargs, parse_options, parse_source, plan_source
+from bootcpy.model.host.decisions import HELD_BACK
+from bootcpy.model.host.deployments import Deployment
 from bootcpy.ostree import staging
 from bootcpy.ostree.etc_check import require_mergeable_etc
 from bootcpy.ostree.option_sources import owned_kargs, require_support

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bootcpy import paths
-from bootcpy.model.config import InstallConfig, merge_install_config
+from bootcpy.model.install.config import InstallConfig, merge_install_config
 from bootcpy.system.drop_ins import read_drop_ins
 from bootcpy.system.environment import machine
 

@@ -1,7 +1,7 @@
 """`bootc rollback`: boot what ran before, or take that back."""
 
-from bootcpy.model.progress import Progress
-from bootcpy.model.update import Decision, Reorder, SoftReboot, decide_rollback
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.host.decisions import Decision, Reorder, SoftReboot, decide_rollback
 from bootcpy.system import systemd
 from bootcpy.verbs.change import Outcome, System, carry_out, changing, digest_of
 from bootcpy.verbs.soft_reboot import require_possible

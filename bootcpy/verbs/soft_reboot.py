@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from bootcpy.errors import BootcpyError, DeploymentError
-from bootcpy.model.boot_state import Deployment
-from bootcpy.model.bootable import requires_composefs
-from bootcpy.model.soft_reboot import KernelState, find_obstacle
-from bootcpy.model.update import Decision, Reorder, SoftReboot
+from bootcpy.model.boot.bootable import requires_composefs
+from bootcpy.model.boot.soft_reboot import KernelState, find_obstacle
+from bootcpy.model.host.decisions import Decision, Reorder, SoftReboot
+from bootcpy.model.host.deployments import Deployment
 from bootcpy.ostree import deployments, soft_reboot, staging
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.booted import open_sysroot

@@ -4,17 +4,17 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from bootcpy import paths
-from bootcpy.model.boot_state import ImageRecord
-from bootcpy.model.bootable import require_bootable_tree
-from bootcpy.model.kargs import kargs_after_upgrade, parse_kargs_d, without
-from bootcpy.model.layer_diff import format_decimal_size
-from bootcpy.model.listing import shown_few
-from bootcpy.model.oci import require_bootable
-from bootcpy.model.option_sources import OwnedKargs, owned
-from bootcpy.model.printable import LONGEST_LABEL, printable
-from bootcpy.model.progress import Progress, StepItem, StepsProgress
-from bootcpy.model.slots import image_status
-from bootcpy.model.update import HELD_BACK, Decision, Stage, display
+from bootcpy.model.base.listing import shown_few
+from bootcpy.model.base.printable import LONGEST_LABEL, printable
+from bootcpy.model.base.progress import Progress, StepItem, StepsProgress
+from bootcpy.model.boot.bootable import require_bootable_tree
+from bootcpy.model.boot.kargs import kargs_after_upgrade, parse_kargs_d, without
+from bootcpy.model.boot.owned_kargs import OwnedKargs, owned
+from bootcpy.model.host.decisions import HELD_BACK, Decision, Stage, display
+from bootcpy.model.host.deployments import ImageRecord
+from bootcpy.model.host.status import image_status
+from bootcpy.model.image.difference import format_decimal_size
+from bootcpy.model.image.oci import require_bootable
 from bootcpy.ostree import gc, staging
 from bootcpy.ostree.booted import open_sysroot
 from bootcpy.ostree.commit_tree import CommitTree, boot_facts_of, read_kargs_d

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bootcpy.model.boot_state import BootState
-from bootcpy.model.host import Host
-from bootcpy.model.slots import booted_only as without_staged_and_rollback
-from bootcpy.model.slots import host_from_state
-from bootcpy.model.staged_record import Arrival
+from bootcpy.model.host.deployments import BootState
+from bootcpy.model.host.document import Host
+from bootcpy.model.host.staged_record import Arrival
+from bootcpy.model.host.status import booted_only as without_staged_and_rollback
+from bootcpy.model.host.status import host_from_state
 from bootcpy.system import environment, staged_record
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, DeploymentError
-from bootcpy.model.boot_state import ImageRecord
-from bootcpy.model.image import SignedImageReference
-from bootcpy.model.origin import render_origin
-from bootcpy.model.progress import Progress
-from bootcpy.model.update import Decision, SoftReboot, Stage, decide_switch, display
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.host.decisions import Decision, SoftReboot, Stage, decide_switch, display
+from bootcpy.model.host.deployments import ImageRecord
+from bootcpy.model.host.origin import render_origin
+from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.ostree import staging
 from bootcpy.system import durable
 from bootcpy.system.skopeo import OpenedImage

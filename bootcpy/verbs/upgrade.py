@@ -1,14 +1,9 @@
 """`bootc upgrade`: fetch what is followed, decide, stage."""
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.boot_state import Deployment, ImageRecord
-from bootcpy.model.image import SignedImageReference
-from bootcpy.model.layer_diff import layer_diff, render_layer_diff
-from bootcpy.model.oci import Manifest
-from bootcpy.model.printable import LONGEST_LABEL, printable
-from bootcpy.model.progress import Progress
-from bootcpy.model.slots import image_status
-from bootcpy.model.update import (
+from bootcpy.model.base.printable import LONGEST_LABEL, printable
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.host.decisions import (
     Decision,
     Stage,
     UpgradeOptions,
@@ -18,6 +13,11 @@ from bootcpy.model.update import (
     is_update,
     tracked_image,
 )
+from bootcpy.model.host.deployments import Deployment, ImageRecord
+from bootcpy.model.host.status import image_status
+from bootcpy.model.image.difference import layer_diff, render_layer_diff
+from bootcpy.model.image.oci import Manifest
+from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.ostree.deployments import read_image
 from bootcpy.ostree.image_refs import find_image_commit
 from bootcpy.ostree.verified import find_image

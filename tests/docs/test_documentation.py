@@ -14,10 +14,10 @@ from bootcpy.cli.commands import COMMANDS, Command, is_shown
 from bootcpy.cli.parameters import parameters, summary
 from bootcpy.cli.tree import function_of
 from bootcpy.errors import ConfigurationError, ExitStatus
-from bootcpy.model import progress_schema
-from bootcpy.model.config import merge_install_config
-from bootcpy.model.image import Transport
-from bootcpy.model.kargs import parse_kargs_d
+from bootcpy.model.boot.kargs import parse_kargs_d
+from bootcpy.model.host import progress_schema
+from bootcpy.model.image.reference import Transport
+from bootcpy.model.install.config import merge_install_config
 from bootcpy.system import systemd
 from tools import update_generated
 from tools.update_generated import MAN, ROOT, documented_commands, page_of, stale

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bootcpy.model.oci import ARCHITECTURES
+from bootcpy.model.image.oci import ARCHITECTURES
 from tests.layers import Member, compressed, directory, file, sha256, tar
 from tests.system.disks import initramfs
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcpy.model.layout import Filesystem
+from bootcpy.model.install.layout import Filesystem
 from tests.layers import Member, directory, file, symlink
 from tests.system.marks import MAY_MOUNT
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bootcpy import paths
-from bootcpy.model.size import GIB, MIB
+from bootcpy.model.base.size import GIB, MIB
 from tests.layers import Member, bootable_tree, directory, file
 from tests.system.oci_images import LayerBlob
 

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bootcpy.model.image import ImageReference, SignedImageReference
-from bootcpy.model.progress import Silent
+from bootcpy.model.base.progress import Silent
+from bootcpy.model.image.reference import ImageReference, SignedImageReference
 from bootcpy.ostree import importer, sysroot
 from bootcpy.system import skopeo
 from tests.system.booted_host import BootedHost

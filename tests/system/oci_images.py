@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bootcpy.model.image import ImageReference, Transport, escape_ref
+from bootcpy.model.image.reference import ImageReference, Transport, escape_ref
 from tests.layers import Member, compressed, sha256, tar
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"

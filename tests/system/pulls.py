@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from bootcpy.model.image import ImageReference, Insecure, Signature
-from bootcpy.model.progress import BytesProgress, Silent
+from bootcpy.model.base.progress import BytesProgress, Silent
+from bootcpy.model.image.reference import ImageReference, Insecure, Signature
 from bootcpy.ostree import importer
 from bootcpy.ostree.repo import list_refs, open_repo
 from bootcpy.system import skopeo

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import BootcpyError, DeploymentError, ImageContentError
-from bootcpy.model.image import SignedImageReference
-from bootcpy.model.kargs import KernelArguments
-from bootcpy.model.loader import Bootloader
-from bootcpy.model.plan import DeployPlan
-from bootcpy.model.progress import Silent
+from bootcpy.model.base.progress import Silent
+from bootcpy.model.boot.kargs import KernelArguments
+from bootcpy.model.boot.loader import Bootloader
+from bootcpy.model.image.reference import SignedImageReference
+from bootcpy.model.install.plan import DeployPlan
 from bootcpy.ostree import sysroot
 from bootcpy.ostree.commit_tree import CommitTree, boot_facts_of
 from bootcpy.system import boot_facts, skopeo

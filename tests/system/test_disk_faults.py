@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcpy.model.size import KIB, MIB
+from bootcpy.model.base.size import KIB, MIB
 from tests.layers import file, noise
 from tests.system.disks import (
     attached,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bootcpy.model.size import GIB, MIB
+from bootcpy.model.base.size import GIB, MIB
 from bootcpy.ostree.acceptance import read_acceptance
 from bootcpy.ostree.image_refs import list_image_refs
 from bootcpy.ostree.repo import open_repo

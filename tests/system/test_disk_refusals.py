@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcpy.model.size import MIB
+from bootcpy.model.base.size import MIB
 from tests.layers import (
     file,
 )

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from bootcpy.model.image import ImageReference, SignedImageReference
-from bootcpy.model.origin import render_origin
+from bootcpy.model.host.origin import render_origin
+from bootcpy.model.image.reference import ImageReference, SignedImageReference
 from tests.system.booted_host import BootedHost
 from tests.system.installed_host import answer
 from tests.system.marks import IN_CONTAINER

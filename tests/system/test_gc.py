@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bootcpy.model.garbage import Pruned
-from bootcpy.model.image import ImageReference, SignedImageReference
-from bootcpy.model.origin import render_origin
+from bootcpy.model.host.garbage import Pruned
+from bootcpy.model.host.origin import render_origin
+from bootcpy.model.image.reference import ImageReference, SignedImageReference
 from bootcpy.ostree import gc
 from bootcpy.ostree.repo import list_refs, open_repo
 from tests.layers import bootable_tree, directory, file

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.image import ImageReference, Transport
+from bootcpy.model.image.reference import ImageReference, Transport
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.repo import open_repo
 from tests.layers import Member, directory, file, hardlink, tar, whiteout

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.image import ImageReference
+from bootcpy.model.image.reference import ImageReference
 from bootcpy.ostree.objects import commit_tree
 from bootcpy.ostree.repo import open_repo
 from tests.hostile_layers import SHAPES, layer, member
@@ -20,7 +20,7 @@ from tests.system.pulls import listing, ostree, pull, refs, require_sound
 _IMPORT = """
 import sys
 from pathlib import Path
-from bootcpy.model.image import ImageReference
+from bootcpy.model.image.reference import ImageReference
 from tests.system.pulls import pull
 print(pull(Path(sys.argv[1]), ImageReference.parse(sys.argv[2])))
 """

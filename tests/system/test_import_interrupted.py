@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcpy.model.image import ImageReference
+from bootcpy.model.image.reference import ImageReference
 from tests.layers import bootable_tree, file, noise
 from tests.system.oci_images import LayerBlob, OciDirectory
 from tests.system.pulls import Recorder, listing, pull, refs, require_sound
@@ -22,7 +22,7 @@ from tests.system.pulls import Recorder, listing, pull, refs, require_sound
 _IMPORT = """
 import resource, sys
 from pathlib import Path
-from bootcpy.model.image import ImageReference
+from bootcpy.model.image.reference import ImageReference
 from tests.system.pulls import pull
 commit = pull(Path(sys.argv[1]), ImageReference.parse(sys.argv[2]))
 # Not ru_maxrss, which begins with what the process that started this one had.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcpy.model.image import ImageReference
+from bootcpy.model.image.reference import ImageReference
 from bootcpy.ostree.repo import open_repo
 from tests.layers import (
     Member,

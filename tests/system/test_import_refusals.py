@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError
-from bootcpy.model.image import ContainerPolicy, ImageReference, Insecure, Signature
+from bootcpy.model.image.reference import ContainerPolicy, ImageReference, Insecure, Signature
 from tests.layers import (
     Member,
     bootable_tree,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.image import OstreeRemote
+from bootcpy.model.image.reference import OstreeRemote
 from tests.layers import bootable_tree
 from tests.system.encapsulate import Commit, Encapsulation, labels
 from tests.system.oci_images import LayerBlob, OciDirectory

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcpy.model.image import ImageReference
+from bootcpy.model.image.reference import ImageReference
 from bootcpy.ostree.objects import commit_tree
 from bootcpy.ostree.repo import open_repo
 from bootcpy.system.containers_storage import find_layer_trees

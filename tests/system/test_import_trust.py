@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.image import ImageReference
-from bootcpy.model.room import Download
+from bootcpy.model.host.space import Download
+from bootcpy.model.image.reference import ImageReference
 from bootcpy.ostree import export, gc, importer
 from bootcpy.ostree.repo import list_refs, open_repo
 from bootcpy.system import skopeo

@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from bootcpy.model import host_schema, progress_schema
+from bootcpy.model.host import document_schema, progress_schema
 from tests.system.booted_host import BootedHost
 from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, write_image
@@ -216,7 +216,7 @@ def test_cleanup_removes_what_no_deployment_follows(host: BootedHost, tmp_path: 
 
 def test_the_schemas_fit_what_is_written(host: BootedHost, tmp_path: Path) -> None:
     host_text = host.bootc("internals", "print-json-schema", "--of", "host").stdout
-    assert json.loads(host_text) == host_schema.schema()
+    assert json.loads(host_text) == document_schema.schema()
     text = host.bootc("internals", "print-json-schema", "--of", "progress").stdout
     assert json.loads(text) == progress_schema.schema()
     layout = tmp_path / "layout"

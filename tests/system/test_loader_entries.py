@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from gi.repository import OSTree  # its version was chosen by the host
 
-from bootcpy.model.option_sources import read_sources
+from bootcpy.model.boot.owned_kargs import read_sources
 from tests.system.booted_host import BootedHost
 from tests.system.installed_host import installed
 from tests.system.marks import IN_CONTAINER

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcpy.model.image import SignedImageReference, escape_ref
+from bootcpy.model.image.reference import SignedImageReference, escape_ref
 from tests.system.booted_host import BootedHost
 from tests.system.faulty_registry import FaultyRegistry, serving
 from tests.system.installed_host import installed

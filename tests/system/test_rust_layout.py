@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bootcpy.model.image import escape_ref
+from bootcpy.model.image.reference import escape_ref
 from tests.system.booted_host import BootedHost, tool
 from tests.system.marks import IN_CONTAINER
 from tests.system.oci_layout import BASE, write_image

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from bootcpy.model.host_schema import schema
+from bootcpy.model.host.document_schema import schema
 from tests.system.booted_host import BootedHost
 from tests.system.marks import IN_CONTAINER
 

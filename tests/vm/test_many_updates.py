@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bootcpy.model.image import escape_ref
+from bootcpy.model.image.reference import escape_ref
 from tests.layers import file, noise, sha256, tar
 from tests.vm.conftest import Resume
 from tests.vm.derived_images import derive

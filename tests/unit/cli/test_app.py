@@ -14,7 +14,7 @@ from bootcpy import __version__
 from bootcpy.cli import app
 from bootcpy.cli.commands import COMMANDS, GROUPS, NAMES, Command, named_by
 from bootcpy.errors import BootcpyError, UsageError
-from bootcpy.model.signals import ENDING_SIGNALS
+from bootcpy.model.base.signals import ENDING_SIGNALS
 
 SAMPLE = (
     Command(words="say", function="sample:say"),

@@ -8,7 +8,7 @@ import pytest
 
 from bootcpy.cli import progress
 from bootcpy.errors import BootcpyError, UsageError
-from bootcpy.model.progress import BytesProgress, LayerBytes, Silent, StepItem, StepsProgress
+from bootcpy.model.base.progress import BytesProgress, LayerBytes, Silent, StepItem, StepsProgress
 
 DIGEST = "sha256:" + "a" * 64
 

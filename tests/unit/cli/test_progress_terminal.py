@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bootcpy.cli import progress_terminal
 from bootcpy.errors import BootcpyError
-from bootcpy.model.progress import BytesProgress, LayerBytes
+from bootcpy.model.base.progress import BytesProgress, LayerBytes
 from tests.unit.cli.test_progress import STAGING, transfer
 
 

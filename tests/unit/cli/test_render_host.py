@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from bootcpy.cli.render_host import render_host
-from bootcpy.model.boot_state import Deployment, ImageRecord, Unlocked
-from bootcpy.model.slots import host_from_state
-from tests.unit.model.states import DIGEST_1, DIGEST_2, DIGEST_3, deployment, record, state
+from bootcpy.model.host.deployments import Deployment, ImageRecord, Unlocked
+from bootcpy.model.host.status import host_from_state
+from tests.unit.model.host.states import DIGEST_1, DIGEST_2, DIGEST_3, deployment, record, state
 
 _LABELS = {"version": "13.1", "org.opencontainers.image.created": "2026-10-14T19:22:15.42Z"}
 _BOOTED = deployment("bb", index=1, booted=True)

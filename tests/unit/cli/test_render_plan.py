@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 from bootcpy.cli.render_plan import render_plan, share_cells
-from bootcpy.model.layout import DiskFacts
-from bootcpy.model.size import GIB, MIB, TIB
-from bootcpy.model.target import TargetState
-from tests.unit.model.plans import a_plan, a_request
+from bootcpy.model.base.size import GIB, MIB, TIB
+from bootcpy.model.install.layout import DiskFacts
+from bootcpy.model.install.target import TargetState
+from tests.unit.model.install.plans import a_plan, a_request
 
 PICTURE = """\
 Disk     /dev/vdb  (10 GiB, Fast SSD, S1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcpy.model.signals import ENDING_SIGNALS
+from bootcpy.model.base.signals import ENDING_SIGNALS
 
 ROOT = Path(__file__).parents[3]
 _PROGRAM = """

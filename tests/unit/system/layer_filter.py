@@ -5,9 +5,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootcpy.model.dirtree import DirtreeWriter, parse_dirtree
-from bootcpy.model.tar_headers import TarMember
-from bootcpy.model.tree import TreeRef
+from bootcpy.model.layers.dirtree import DirtreeWriter, parse_dirtree
+from bootcpy.model.layers.tar_headers import TarMember
+from bootcpy.model.layers.tree import TreeRef
 from bootcpy.system.layer_stream import Attributes, LayerSummary, build_layer, read_layer
 from bootcpy.system.layer_tar import ByteCounter
 from bootcpy.system.spilled_sort import SpilledSort

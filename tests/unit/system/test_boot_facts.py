@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.bootable import BootFacts
+from bootcpy.model.boot.bootable import BootFacts
 from bootcpy.system import boot_facts, initramfs
-from tests.unit.model.test_cpio import archive
+from tests.unit.model.boot.test_cpio import archive
 
 KERNEL = "usr/lib/modules/6.1"
 

@@ -4,8 +4,8 @@ import pytest
 
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, ImageContentError, UsageError
-from bootcpy.model.loader import Bootloader
-from bootcpy.model.progress import Silent
+from bootcpy.model.base.progress import Silent
+from bootcpy.model.boot.loader import Bootloader
 from bootcpy.system.bootloader import entries_of_partition, install, require_bootloader
 from bootcpy.system.mount import BiosBoot, TargetTree
 from tests.unit.conftest import FakeTool

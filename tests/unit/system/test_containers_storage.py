@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bootcpy.errors import EnvironmentMismatchError, ImageUnavailableError
-from bootcpy.model.image import ImageReference
+from bootcpy.model.image.reference import ImageReference
 from bootcpy.system.containers_storage import (
     OwnImage,
     find_layer_trees,

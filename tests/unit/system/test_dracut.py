@@ -6,7 +6,7 @@ import pytest
 
 from bootcpy.errors import ImageContentError
 from bootcpy.system import dracut, initramfs
-from tests.unit.model.test_cpio import archive
+from tests.unit.model.boot.test_cpio import archive
 
 VERSION = "6.12.1"
 MODULES = Path("usr/lib/modules") / VERSION

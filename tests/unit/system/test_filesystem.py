@@ -4,8 +4,8 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from bootcpy.model.layout import ESP_TYPE, ROOT_TYPES, Partition, Role
-from bootcpy.model.size import MIB
+from bootcpy.model.base.size import MIB
+from bootcpy.model.install.layout import ESP_TYPE, ROOT_TYPES, Partition, Role
 from bootcpy.system import filesystem
 from tests.unit.conftest import FakeTool
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import EnvironmentMismatchError
-from bootcpy.model.prepare import Kind, ModulesDirectory, MoveAndLink, TopLevel
-from bootcpy.model.prepare_files import ImageFile
-from bootcpy.model.prepare_var import VarKind
+from bootcpy.model.build.files import ImageFile
+from bootcpy.model.build.prepare import Kind, ModulesDirectory, MoveAndLink, TopLevel
+from bootcpy.model.build.var import VarKind
 from bootcpy.system import image_tree
 
 REAL_CP = "/usr/bin/cp"

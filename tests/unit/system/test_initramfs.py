@@ -11,7 +11,7 @@ import pytest
 
 from bootcpy.errors import BootcpyError, ImageContentError
 from bootcpy.system import initramfs
-from tests.unit.model.test_cpio import archive, member
+from tests.unit.model.boot.test_cpio import archive, member
 
 MICROCODE = archive("kernel/x86/microcode/AuthenticAMD.bin")
 ROOT = archive("usr/lib/ostree/ostree-prepare-root", "init")

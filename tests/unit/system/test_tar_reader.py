@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from bootcpy.model.tar_headers import TarMember
+from bootcpy.model.layers.tar_headers import TarMember
 from bootcpy.system.tar_reader import TarReader
 
 BLOCK = tarfile.BLOCKSIZE

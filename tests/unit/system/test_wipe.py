@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from bootcpy.model.size import MIB
+from bootcpy.model.base.size import MIB
 from bootcpy.system.wipe import clear_edges, wipe
 from tests.unit.conftest import FakeTool
 

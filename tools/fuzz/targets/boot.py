@@ -2,12 +2,12 @@
 
 import io
 
-from bootcpy.model.bls import parse_entry, sorted_entries
-from bootcpy.model.bootable import BootFacts, protects_toplevel, require_bootable_tree
-from bootcpy.model.config import merge_install_config
-from bootcpy.model.grub_menu import grub_menu, kernel_arguments, quoted
-from bootcpy.model.kargs import kargs_after_upgrade, parse_kargs_d
-from bootcpy.model.option_sources import read_sources
+from bootcpy.model.boot.bls import parse_entry, sorted_entries
+from bootcpy.model.boot.bootable import BootFacts, protects_toplevel, require_bootable_tree
+from bootcpy.model.boot.grub_menu import grub_menu, kernel_arguments, quoted
+from bootcpy.model.boot.kargs import kargs_after_upgrade, parse_kargs_d
+from bootcpy.model.boot.owned_kargs import read_sources
+from bootcpy.model.install.config import merge_install_config
 from bootcpy.system.initramfs import paths_in
 from tools.fuzz.target import Target
 

@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
-from bootcpy.model.image import ImageReference, Transport
-from bootcpy.model.oci import (
+from bootcpy.model.host.status import rfc3339_utc
+from bootcpy.model.image.oci import (
     ImageConfig,
     Manifest,
     canonical_json,
@@ -11,8 +11,8 @@ from bootcpy.model.oci import (
     commit_timestamp,
     require_bootable,
 )
-from bootcpy.model.policy import Policy, PolicyFormatError
-from bootcpy.model.slots import rfc3339_utc
+from bootcpy.model.image.policy import Policy, PolicyFormatError
+from bootcpy.model.image.reference import ImageReference, Transport
 from tools.fuzz.target import Target
 
 _MANIFEST = Manifest.parse(

@@ -3,15 +3,15 @@
 from contextlib import suppress
 
 from bootcpy.errors import UsageError
-from bootcpy.model.disk_contents import describe_contents, parse_signatures
-from bootcpy.model.edited_spec import parse_edited_spec
-from bootcpy.model.fstab import with_read_only_root
-from bootcpy.model.option_sources import parse_options
-from bootcpy.model.origin import Origin, render_origin
-from bootcpy.model.partition_table import parse_table
-from bootcpy.model.size import parse_size
-from bootcpy.model.staged_record import StagedRecord, judge_arrival
-from bootcpy.model.tmpfiles import root_ssh_tmpfiles
+from bootcpy.model.base.size import parse_size
+from bootcpy.model.boot.owned_kargs import parse_options
+from bootcpy.model.host.edited_spec import parse_edited_spec
+from bootcpy.model.host.fstab import with_read_only_root
+from bootcpy.model.host.origin import Origin, render_origin
+from bootcpy.model.host.staged_record import StagedRecord, judge_arrival
+from bootcpy.model.install.disk_contents import describe_contents, parse_signatures
+from bootcpy.model.install.partition_table import parse_table
+from bootcpy.model.install.tmpfiles import root_ssh_tmpfiles
 from bootcpy.system.mount import parse_mountinfo
 from tools.fuzz.target import Target
 

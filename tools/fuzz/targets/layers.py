@@ -5,16 +5,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootcpy.model.dirtree import DirtreeWriter
-from bootcpy.model.object_names import parse_object_name
-from bootcpy.model.tar_filter import map_link_target, map_path, normalise
+from bootcpy.model.layers.dirtree import DirtreeWriter
+from bootcpy.model.layers.object_names import parse_object_name
+from bootcpy.model.layers.tar_paths import map_link_target, map_path, normalise
 from bootcpy.system.layer_stream import Attributes, build_layer, read_layer
 from bootcpy.system.layer_tar import ByteCounter
 from bootcpy.system.spilled_sort import SpilledSort
 from tools.fuzz.target import Target
 
 if TYPE_CHECKING:
-    from bootcpy.model.tar_headers import TarMember
+    from bootcpy.model.layers.tar_headers import TarMember
     from bootcpy.system.tar_reader import TarReader
 
 _CHECKSUM = bytes(32)

@@ -4,15 +4,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from bootcpy.errors import ReferenceFormatError
-from bootcpy.model.image import (
+from bootcpy.model.base.printable import escaped_json, printable, yaml_quoted
+from bootcpy.model.image.failures import explain_blob_failure, explain_open_failure, is_transient
+from bootcpy.model.image.reference import (
     ImageReference,
     SignedImageReference,
     Transport,
     escape_ref,
     unescape_ref,
 )
-from bootcpy.model.printable import escaped_json, printable, yaml_quoted
-from bootcpy.model.registry import explain_blob_failure, explain_open_failure, is_transient
 from tools.fuzz.target import Target
 
 _IMAGE = ImageReference(Transport.REGISTRY, "quay.io/example/os:1")

@@ -1,0 +1,1 @@
+"""Data that several rooms use: text that is safe to print, sizes, JSON, TOML, progress."""

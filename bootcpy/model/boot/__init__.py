@@ -1,0 +1,1 @@
+"""What starts a machine: kernel arguments, boot entries, the menu, the initramfs."""

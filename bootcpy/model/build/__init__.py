@@ -1,0 +1,1 @@
+"""What `container prepare` decides about an image."""

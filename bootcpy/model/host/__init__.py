@@ -1,0 +1,1 @@
+"""A running host: its deployments, what a command decides about them, what `status` says."""

@@ -1,0 +1,388 @@
+"""What `upgrade`, `switch`, `rollback` and `edit` do, decided from facts alone.
+
+A decision is an action, the lines to print, and how the command ends. Every combination
+of what is booted, staged, held back and found in the registry goes through the functions
+here; the verbs only fetch, carry out and print. Wording is bootc's (`cli.rs`, `deploy.rs`).
+
+Where bootc would do nothing although something was asked for, this does it, and the
+function's docstring says so.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bootcpy.errors import DeploymentError, UsageError
+from bootcpy.model.host.deployments import BootState, Deployment
+from bootcpy.model.host.document import BootOrder, HostSpec
+from bootcpy.model.image.reference import SignedImageReference
+
+# As in the OCI distribution specification.
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+APPLIED_LATER = "Staged deployment will now be applied on reboot"
+HELD_BACK = "Image downloaded, but will not be applied on reboot"
+UNCHANGED = "Image specification is unchanged."
+NO_UPDATE = "No update available."
+
+
+class SoftReboot(StrEnum):
+    """Whether a soft reboot is to be prepared, and whether it is an error if none is possible."""
+
+    REQUIRED = "required"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeOptions:
+    """The options of `bootc upgrade` that decide what happens."""
+
+    check: bool = False
+    apply: bool = False
+    download_only: bool = False
+    from_downloaded: bool = False
+    tag: str | None = None
+    soft_reboot: SoftReboot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Leave every deployment as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetLock:
+    """Hold the staged deployment back from the next boot, or release it."""
+
+    locked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Stage what was fetched, to follow `image`; `locked` holds it back."""
+
+    image: SignedImageReference
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reorder:
+    """Write the boot order; a staged deployment, which is not in it, is discarded."""
+
+    order: tuple[Deployment, ...]
+
+
+Action = Keep | SetLock | Stage | Reorder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do, what to print once it is done, and whether to reboot then.
+
+    `soft_reboot` is set where one is to be prepared before the command ends.
+    """
+
+    action: Action
+    messages: tuple[str, ...] = ()
+    reboot: bool = False
+    soft_reboot: SoftReboot | None = None
+
+
+def check_options(options: UpgradeOptions) -> None:
+    """Refuse options that contradict each other, and what cannot be a tag.
+
+    Raises:
+        UsageError: naming the first two that do, or the tag.
+    """
+    given = {
+        "--check": options.check,
+        "--apply": options.apply,
+        "--soft-reboot": options.soft_reboot is not None,
+        "--download-only": options.download_only,
+        "--from-downloaded": options.from_downloaded,
+        "--soft-reboot=required": options.soft_reboot is SoftReboot.REQUIRED,
+    }
+    conflicts = (
+        ("--check", "--apply"),
+        ("--check", "--soft-reboot"),
+        ("--check", "--download-only"),
+        ("--check", "--from-downloaded"),
+        ("--download-only", "--apply"),
+        ("--download-only", "--from-downloaded"),
+        # bootc would enter what is held back.
+        ("--download-only", "--soft-reboot=required"),
+    )
+    for first, second in conflicts:
+        if given[first] and given[second]:
+            raise UsageError(
+                f"the argument '{first}' cannot be used with '{second}'",
+                hint="leave one of them out",
+            )
+    if options.tag is not None and not _TAG.fullmatch(options.tag):
+        raise UsageError(
+            f"--tag {options.tag!r} is not a tag",
+            hint="say only what follows the colon, such as `--tag=stable`",
+        )
+
+
+def require_changeable(state: BootState) -> Deployment:
+    """Return the booted deployment of a system whose deployments may be changed.
+
+    Raises:
+        DeploymentError: the system was not booted through libostree, or from a medium
+            that cannot be written.
+    """
+    booted = state.booted
+    if booted is None:
+        raise DeploymentError(
+            "System not booted via bootc",
+            hint="install an image with `bootc install`, and boot that",
+        )
+    if state.read_only:
+        raise DeploymentError(
+            "Cannot perform this operation: /sysroot is on a read-only block device "
+            "(e.g. a live ISO)",
+            hint="install the system to a disk first",
+        )
+    return booted
+
+
+def tracked_image(state: BootState, tag: str | None = None) -> SignedImageReference:
+    """Return the image that an upgrade fetches: the staged one's, else the booted one's.
+
+    A staged switch is thus followed. With `tag`, it is that tag of the same repository.
+
+    Raises:
+        DeploymentError: nothing is followed, or rpm-ostree has changed the deployment.
+    """
+    current = state.staged or state.booted
+    layered = current is not None and current.origin.layering
+    image = None if current is None or layered else current.origin.image
+    if image is not None:
+        if tag is None:
+            return image
+        return SignedImageReference(image.image.with_tag(tag), image.signature)
+    if any(d is not None and d.origin.layering for d in (state.booted, state.staged)):
+        raise DeploymentError(
+            "Deployment contains local rpm-ostree modifications; cannot upgrade via bootc. "
+            "You can run `rpm-ostree reset` to undo the modifications.",
+            hint="`bootc switch IMAGE` leaves them behind",
+        )
+    if tag is not None:
+        raise DeploymentError(
+            "--tag requires a booted image with a specified source",
+            hint="say what to follow with `bootc switch IMAGE`",
+        )
+    raise DeploymentError(
+        "No image source specified", hint="say what to follow with `bootc switch IMAGE`"
+    )
+
+
+def decide_upgrade(
+    state: BootState, image: SignedImageReference, digest: str, options: UpgradeOptions
+) -> Decision:
+    """Return what `bootc upgrade` does after `image` turned out to have the manifest `digest`.
+
+    Releasing or holding back what is staged already counts as an upgrade: it still honours
+    `--apply`, which bootc does as well.
+    """
+    staged = state.staged
+    if staged is not None and _digest(staged) == digest:
+        return _decide_staged(staged, options)
+    if _digest(state.booted) == digest:
+        held = () if staged is None else (f"Note: {_describe(staged)} remains staged.",)
+        return Decision(action=Keep(), messages=(NO_UPDATE, *held))
+    return Decision(
+        action=Stage(image, locked=options.download_only),
+        reboot=options.apply,
+        soft_reboot=None if options.download_only else options.soft_reboot,
+    )
+
+
+def _decide_staged(staged: Deployment, options: UpgradeOptions) -> Decision:
+    locked = staged.finalization_locked
+    action: Action = Keep()
+    if options.download_only:
+        action = Keep() if locked else SetLock(locked=True)
+        message = HELD_BACK
+    elif locked:
+        action = SetLock(locked=False)
+        message = APPLIED_LATER
+    else:
+        message = "Staged update present, not changed"
+    return Decision(
+        action=action,
+        messages=(message,),
+        reboot=options.apply,
+        soft_reboot=None if options.download_only else options.soft_reboot,
+    )
+
+
+def decide_from_downloaded(
+    state: BootState,
+    image: SignedImageReference | None,
+    options: UpgradeOptions,
+    *,
+    stored_digest: str | None = None,
+) -> Decision:
+    """Return what `bootc upgrade --from-downloaded` does; it needs no network.
+
+    What is staged does not outlive a reboot, but the image it was made from does:
+    `stored_digest` names the version of `image`, which is followed, that the repository
+    holds. Where bootc finds nothing staged, this is staged again, unless it is deployed.
+
+    Raises:
+        DeploymentError: nothing was downloaded.
+    """
+    staged = state.staged
+    if staged is None:
+        deployed = {_digest(deployment) for deployment in state.deployments}
+        if image is None or stored_digest is None or stored_digest in deployed:
+            raise DeploymentError(
+                "No staged deployment found",
+                hint="download one with `bootc upgrade --download-only`",
+            )
+        return Decision(action=Stage(image), reboot=options.apply, soft_reboot=options.soft_reboot)
+    locked = staged.finalization_locked
+    return Decision(
+        action=SetLock(locked=False) if locked else Keep(),
+        messages=(
+            APPLIED_LATER if locked else "Staged deployment is already set to apply on reboot",
+        ),
+        reboot=options.apply,
+        soft_reboot=options.soft_reboot,
+    )
+
+
+def is_update(state: BootState, digest: str) -> bool:
+    """Return whether the manifest `digest` is neither booted nor staged (`upgrade --check`)."""
+    return digest not in {_digest(state.booted), _digest(state.staged)}
+
+
+def decide_switch(
+    state: BootState,
+    target: SignedImageReference,
+    *,
+    apply: bool = False,
+    soft_reboot: SoftReboot | None = None,
+) -> Decision:
+    """Return what `bootc switch` does; a `Stage` means that the image is fetched first.
+
+    Asked for what is followed already, bootc changes nothing even where the next boot
+    would bring up something else. Here a staged deployment that is held back is released,
+    and a queued rollback is taken back, so that the next boot is what was asked for.
+    """
+    staged, booted = state.staged, require_changeable(state)
+    current = staged or booted
+    if current.origin.layering or current.origin.image != target or current.image is None:
+        return Decision(action=Stage(target), reboot=apply, soft_reboot=soft_reboot)
+    if staged is not None:
+        locked = staged.finalization_locked
+        return Decision(
+            action=SetLock(locked=False) if locked else Keep(),
+            messages=(UNCHANGED, APPLIED_LATER) if locked else (UNCHANGED,),
+            reboot=apply,
+            soft_reboot=soft_reboot,
+        )
+    if state.rollback_queued:
+        return Decision(
+            action=Reorder(_order(state, booted)),
+            messages=(UNCHANGED, *_REVERTED),
+            soft_reboot=None,
+        )
+    return Decision(action=Keep(), messages=(UNCHANGED,))
+
+
+_REVERTED = ("notice: Reverting queued rollback state", "Next boot: current deployment")
+
+
+def decide_rollback(
+    state: BootState, *, apply: bool = False, soft_reboot: SoftReboot | None = None
+) -> Decision:
+    """Return what `bootc rollback` does: make the rollback the next boot, or take that back.
+
+    It goes by what would boot next: with an update staged that is the update, so that
+    even a rollback queued before is queued again rather than taken back. The update is
+    discarded, and the message says so. Unlike bootc's, the rollback may be a plain ostree
+    deployment.
+
+    Raises:
+        DeploymentError: there is no rollback.
+    """
+    booted, rollback, staged = require_changeable(state), state.rollback, state.staged
+    if rollback is None:
+        raise DeploymentError(
+            "No rollback available", hint="no other deployment has run here; see `bootc status`"
+        )
+    updates_next = staged is not None and not staged.finalization_locked
+    discarded = () if staged is None else (f"Discarding the staged {_describe(staged)}",)
+    if state.rollback_queued and not updates_next:
+        return Decision(
+            action=Reorder(_order(state, booted)),
+            messages=(*discarded, *_REVERTED),
+            reboot=apply,
+            soft_reboot=soft_reboot,
+        )
+    return Decision(
+        action=Reorder(_order(state, rollback)),
+        messages=(*discarded, "Next boot: rollback deployment"),
+        reboot=apply,
+        soft_reboot=soft_reboot,
+    )
+
+
+def _order(state: BootState, first: Deployment) -> tuple[Deployment, ...]:
+    """Return booted and rollback with `first` before the other, then the rest as it was."""
+    heads = (state.booted, state.rollback)
+    pair = [first, *(d for d in heads if d is not None and d is not first)]
+    rest = [d for d in state.deployments if d not in pair and d is not state.staged]
+    return (*pair, *rest)
+
+
+def decide_edit(state: BootState, before: HostSpec, after: HostSpec) -> Decision | None:
+    """Return what an edited spec asks for; None if nothing was changed.
+
+    Raises:
+        DeploymentError: the spec has no image, or changes two things at once.
+    """
+    if before == after:
+        return None
+    if after.image is None:
+        raise DeploymentError("Missing image in specification", hint="keep spec.image")
+    if before.boot_order == after.boot_order:
+        return Decision(action=Stage(after.image))
+    if before.image != after.image:
+        raise DeploymentError(
+            "Invalid state transition: rollback and image change",
+            hint="change the image or the boot order, then the other",
+        )
+    decision = decide_rollback(state)
+    wanted = after.boot_order is BootOrder.ROLLBACK
+    if isinstance(decision.action, Reorder) and (decision.action.order[0].booted is wanted):
+        raise DeploymentError(
+            "Invalid state transition: the boot order is decided by the staged deployment",
+            hint="run `bootc rollback`",
+        )
+    return decision
+
+
+def _digest(deployment: Deployment | None) -> str | None:
+    return (
+        None
+        if deployment is None or deployment.image is None
+        else (deployment.image.manifest_digest)
+    )
+
+
+def _describe(deployment: Deployment) -> str:
+    """Name a deployment by its image and digest, else by its commit."""
+    image, digest = deployment.origin.image, _digest(deployment)
+    if image is None or digest is None:
+        return f"ostree commit {deployment.checksum}"
+    return f"image {display(image)} ({digest})"
+
+
+def display(image: SignedImageReference) -> str:
+    """Return the reference as messages have it: the bare name of an unsigned registry image."""
+    text = str(image)
+    return text.removeprefix("ostree-unverified-registry:")

@@ -1,0 +1,1 @@
+"""What an image is: its name, its manifest, what a policy demands of it."""

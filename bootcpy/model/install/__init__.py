@@ -1,0 +1,1 @@
+"""An installation: its configuration, its layout on the disk, its plan."""

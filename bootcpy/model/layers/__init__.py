@@ -1,0 +1,1 @@
+"""Layers as data: tar members, paths, directories, and what is too much."""

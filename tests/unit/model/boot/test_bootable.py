@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import pytest
+
+from bootcpy.errors import ImageContentError
+from bootcpy.model.boot.bootable import (
+    BootFacts,
+    protects_toplevel,
+    require_bootable_tree,
+    requires_composefs,
+)
+
+GOOD = BootFacts(
+    kernels=("6.12.1",),
+    has_initramfs=True,
+    has_prepare_root=True,
+    prepare_root_conf="[sysroot]\nreadonly = true\n",
+    os_release=b"ID=test\n",
+    has_etc=True,
+)
+
+
+def test_require_bootable_tree_returns_the_kernel() -> None:
+    assert require_bootable_tree(GOOD, composefs_supported=False) == "6.12.1"
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        (replace(GOOD, kernels=()), "the image has no kernel"),
+        (replace(GOOD, kernels=("6.1", "6.2")), "more than one kernel: 6.1, 6.2"),
+        (replace(GOOD, has_initramfs=False), r"modules/6\.12\.1/initramfs\.img is missing"),
+        (replace(GOOD, has_prepare_root=False), r"initramfs of kernel 6\.12\.1 lacks ostree-prep"),
+        (replace(GOOD, prepare_root_conf=None), r"no ostree/prepare-root\.conf"),
+        (replace(GOOD, has_etc=False), "the image has no directory /etc"),
+        (replace(GOOD, os_release=None), "no os-release in /usr/lib or /etc"),
+        (replace(GOOD, os_release=b""), "os-release has no PRETTY_NAME or ID"),
+        (replace(GOOD, os_release=b'# ID=x\nPRETTY_NAME="x\n ID=x\nPRETTY_NAMES=x'), "no PRETTY"),
+        (replace(GOOD, os_release=b"ID=x'"), "os-release has no PRETTY_NAME or ID"),
+        (replace(GOOD, os_release=b'ID="x\\"'), "os-release has no PRETTY_NAME or ID"),
+        (replace(GOOD, os_release=b"ID=x\nNAME=M\xfcller\n"), "os-release is not UTF-8 text"),
+        (replace(GOOD, os_release=b"ID=x\0\n"), "os-release has a NUL"),
+        (replace(GOOD, kernels=("6.1 test",)), "version '6.1 test' has characters"),
+        (replace(GOOD, kernels=("6.1\n",)), r"version '6\.1\\n' has characters"),
+        (replace(GOOD, kernels=("6\u00a01",)), "has characters that a boot entry cannot have"),
+        (replace(GOOD, kernels=("a/b",)), "version 'a/b' has characters"),
+        (replace(GOOD, kernels=("6" * 242,)), "is longer than 241 bytes"),
+        (replace(GOOD, kernels=("ü" * 121,)), "is longer than 241 bytes"),
+        (
+            replace(GOOD, kernels=tuple(f"{n:06}" for n in range(100_001))),
+            "more than one kernel: 000000, 000001, 000002, 000003, 000004 and 99,996 more$",
+        ),
+        (replace(GOOD, prepare_root_conf="[composefs]\nenabled=yes\n"), "requires composefs"),
+        (replace(GOOD, prepare_root_conf="enabled=yes\n"), r"prepare-root\.conf is malformed"),
+    ],
+)
+def test_require_bootable_tree_refuses(facts: BootFacts, message: str) -> None:
+    with pytest.raises(ImageContentError, match=message):
+        require_bootable_tree(facts, composefs_supported=False)
+
+
+def test_require_bootable_tree_takes_composefs_where_it_is_supported() -> None:
+    facts = replace(GOOD, prepare_root_conf="[composefs]\nenabled = signed\n")
+    assert require_bootable_tree(facts, composefs_supported=True) == "6.12.1"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"ID=",
+        b"PRETTY_NAME='T \xc3\xbc' \"x\"\n",
+        b'ID="broken\nPRETTY_NAME="a \\" b"',
+        b"ID=a\\",
+    ],
+)
+def test_require_bootable_tree_takes_what_libostree_makes_a_title_of(content: bytes) -> None:
+    facts = replace(GOOD, os_release=content, kernels=("6" * 241,))
+    assert require_bootable_tree(facts, composefs_supported=False) == "6" * 241
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("yes", True),
+        ("true", True),
+        ("1", True),
+        ("signed", True),
+        ("verity", True),
+        ("Yes", True),
+        ("no", False),
+        ("false", False),
+        ("0", False),
+        ("maybe", False),
+        ("", False),
+    ],
+)
+def test_requires_composefs(value: str, *, expected: bool) -> None:
+    text = f"# comment\n[root]\ntransient=no\n[composefs]\nenabled = {value}\n"
+    assert requires_composefs(text) is expected
+
+
+@pytest.mark.parametrize("text", ["", "[composefs]\n", "[sysroot]\nreadonly=true\n"])
+def test_requires_composefs_is_off_by_default(text: str) -> None:
+    assert not requires_composefs(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", False),
+        ("[composefs]\nenabled = no\n", False),
+        ("[composefs]\nenabled = maybe\n", True),
+        ("[composefs]\nenabled = Signed\n", True),
+        ("[root]\ntransient = true\n", True),
+        ("[root]\ntransient = false\n", False),
+        ("[etc]\ntransient = true\n", False),
+    ],
+)
+def test_protects_toplevel(text: str, *, expected: bool) -> None:
+    assert protects_toplevel(text) is expected

@@ -1,0 +1,245 @@
+from dataclasses import replace
+
+import pytest
+
+from bootcpy.errors import BootcpyError, DeploymentError
+from bootcpy.model.host.decisions import (
+    Action,
+    Decision,
+    Keep,
+    Reorder,
+    SetLock,
+    Stage,
+    decide_edit,
+    decide_rollback,
+    decide_switch,
+    require_changeable,
+)
+from bootcpy.model.host.deployments import BootState
+from bootcpy.model.host.document import BootOrder, HostSpec
+from bootcpy.model.host.status import host_from_state
+from bootcpy.model.image.reference import SignedImageReference
+from tests.unit.model.host.states import (
+    BOOTED,
+    DIGEST_2,
+    FOREIGN,
+    HELD,
+    IMAGE,
+    LAYERED,
+    OTHER,
+    PINNED,
+    PLAIN,
+    QUEUED,
+    ROLLBACK,
+    STAGED,
+    STAGED_SWITCH,
+    WITH_HELD,
+    origin,
+    state,
+)
+
+_APPLIED = "Staged deployment will now be applied on reboot"
+
+
+@pytest.mark.parametrize(
+    ("before", "target", "expected"),
+    [
+        pytest.param(PLAIN, OTHER, Decision(action=Stage(OTHER), reboot=True), id="another image"),
+        pytest.param(
+            PLAIN,
+            IMAGE,
+            Decision(action=Keep(), messages=("Image specification is unchanged.",)),
+            id="what is booted",
+        ),
+        pytest.param(
+            state(STAGED_SWITCH, BOOTED),
+            OTHER,
+            Decision(action=Keep(), messages=("Image specification is unchanged.",), reboot=True),
+            id="what is staged: --apply still reboots",
+        ),
+        pytest.param(
+            state(STAGED_SWITCH, BOOTED),
+            IMAGE,
+            Decision(action=Stage(IMAGE), reboot=True),
+            id="back to what is booted, over a staged switch",
+        ),
+        pytest.param(
+            WITH_HELD,
+            IMAGE,
+            Decision(
+                action=SetLock(locked=False),
+                messages=("Image specification is unchanged.", _APPLIED),
+                reboot=True,
+            ),
+            id="what is held back is released",
+        ),
+        pytest.param(
+            state(QUEUED, BOOTED, PINNED),
+            IMAGE,
+            Decision(
+                action=Reorder((BOOTED, QUEUED, PINNED)),
+                messages=(
+                    "Image specification is unchanged.",
+                    "notice: Reverting queued rollback state",
+                    "Next boot: current deployment",
+                ),
+            ),
+            id="what is booted, with a rollback queued",
+        ),
+        pytest.param(
+            state(BOOTED, replace(ROLLBACK, origin=origin(str(OTHER)))),
+            OTHER,
+            Decision(action=Stage(OTHER), reboot=True),
+            id="the rollback's image",
+        ),
+        pytest.param(
+            PLAIN,
+            SignedImageReference.parse("ostree-image-signed:docker://quay.io/example/os:latest"),
+            Decision(
+                action=Stage(
+                    SignedImageReference.parse(
+                        "ostree-image-signed:docker://quay.io/example/os:latest"
+                    )
+                ),
+                reboot=True,
+            ),
+            id="the same image with a signature",
+        ),
+        pytest.param(
+            state(replace(BOOTED, origin=LAYERED)),
+            IMAGE,
+            Decision(action=Stage(IMAGE), reboot=True),
+            id="away from local modifications",
+        ),
+        pytest.param(
+            state(replace(BOOTED, origin=origin(None, refspec="a:b"), image=None)),
+            IMAGE,
+            Decision(action=Stage(IMAGE), reboot=True),
+            id="from plain ostree",
+        ),
+    ],
+)
+def test_decide_switch(before: BootState, target: SignedImageReference, expected: Decision) -> None:
+    assert decide_switch(before, target, apply=True) == expected
+
+
+_TO_ROLLBACK = ("Next boot: rollback deployment",)
+_TAKEN_BACK = ("notice: Reverting queued rollback state", "Next boot: current deployment")
+_DISCARDED = f"Discarding the staged image quay.io/example/os:latest ({DIGEST_2})"
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "messages"),
+    [
+        pytest.param(
+            state(BOOTED, ROLLBACK, PINNED, FOREIGN),
+            Reorder((ROLLBACK, BOOTED, PINNED, FOREIGN)),
+            _TO_ROLLBACK,
+            id="queued",
+        ),
+        pytest.param(
+            state(QUEUED, BOOTED), Reorder((BOOTED, QUEUED)), _TAKEN_BACK, id="taken back"
+        ),
+        pytest.param(
+            state(STAGED, BOOTED, ROLLBACK),
+            Reorder((ROLLBACK, BOOTED)),
+            (_DISCARDED, *_TO_ROLLBACK),
+            id="over a staged update",
+        ),
+        pytest.param(
+            state(STAGED, QUEUED, BOOTED),
+            Reorder((QUEUED, BOOTED)),
+            (_DISCARDED, *_TO_ROLLBACK),
+            id="over an update staged after a rollback was queued",
+        ),
+        pytest.param(
+            state(HELD, QUEUED, BOOTED),
+            Reorder((BOOTED, QUEUED)),
+            (_DISCARDED, *_TAKEN_BACK),
+            id="taken back although an update is held back",
+        ),
+        pytest.param(
+            state(BOOTED, replace(ROLLBACK, image=None, origin=origin(None, refspec="a:b"))),
+            Reorder((replace(ROLLBACK, image=None, origin=origin(None, refspec="a:b")), BOOTED)),
+            _TO_ROLLBACK,
+            id="to plain ostree",
+        ),
+    ],
+)
+def test_decide_rollback(before: BootState, action: Action, messages: tuple[str, ...]) -> None:
+    assert decide_rollback(before, apply=True) == Decision(
+        action=action, messages=messages, reboot=True
+    )
+
+
+def test_decide_rollback_needs_a_rollback() -> None:
+    with pytest.raises(DeploymentError, match=r"^No rollback available$"):
+        decide_rollback(state(STAGED, BOOTED, FOREIGN))
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        (BootState(), "System not booted via bootc"),
+        (
+            state(BOOTED, read_only=True),
+            (
+                "Cannot perform this operation: /sysroot is on a read-only block device "
+                "(e.g. a live ISO)"
+            ),
+        ),
+    ],
+)
+def test_require_changeable_refuses(before: BootState, message: str) -> None:
+    with pytest.raises(DeploymentError) as caught:
+        require_changeable(before)
+    assert caught.value.message == message
+    assert caught.value.hint
+
+
+def _spec(before: BootState) -> HostSpec:
+    return host_from_state(before).spec
+
+
+def test_decide_edit_without_a_change_does_nothing() -> None:
+    assert decide_edit(PLAIN, _spec(PLAIN), _spec(PLAIN)) is None
+
+
+def test_decide_edit_of_the_image_stages_it() -> None:
+    after = replace(_spec(PLAIN), image=OTHER)
+    assert decide_edit(PLAIN, _spec(PLAIN), after) == Decision(action=Stage(OTHER))
+
+
+@pytest.mark.parametrize(
+    ("before", "order"),
+    [
+        (state(BOOTED, ROLLBACK), BootOrder.ROLLBACK),
+        (state(QUEUED, BOOTED), BootOrder.DEFAULT),
+    ],
+)
+def test_decide_edit_of_the_boot_order_is_a_rollback(before: BootState, order: BootOrder) -> None:
+    after = replace(_spec(before), boot_order=order)
+    assert decide_edit(before, _spec(before), after) == decide_rollback(before)
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "message"),
+    [
+        (PLAIN, {"image": None}, "Missing image in specification"),
+        (
+            state(BOOTED, ROLLBACK),
+            {"image": OTHER, "boot_order": BootOrder.ROLLBACK},
+            "Invalid state transition: rollback and image change",
+        ),
+        (
+            state(STAGED, QUEUED, BOOTED),
+            {"boot_order": BootOrder.DEFAULT},
+            "Invalid state transition: the boot order is decided by the staged deployment",
+        ),
+    ],
+)
+def test_decide_edit_refuses(before: BootState, change: dict[str, object], message: str) -> None:
+    after = replace(_spec(before), **change)  # type: ignore[arg-type]  # of the tables' values
+    with pytest.raises(BootcpyError) as caught:
+        decide_edit(before, _spec(before), after)
+    assert caught.value.message == message
