@@ -6,7 +6,7 @@ update: move what is behind it, never this.
 
 import sys
 
-from bootcpy.system.grub_menu import main
+from bootcpy.system.boot.grub_menu import main
 
 __all__ = ["main"]
 

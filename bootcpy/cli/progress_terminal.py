@@ -1,7 +1,7 @@
 """Progress on a terminal: a line per step with its duration, and bars for transfers.
 
 The display is refreshed from the calls that report progress. rich's own refreshing is
-a thread, and this program forks; see bootcpy.system.run.
+a thread, and this program forks; see bootcpy.system.process.run.
 """
 
 import time

@@ -8,8 +8,8 @@ from bootcpy import paths
 from bootcpy.model.base.progress import Progress
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.repo import explained
-from bootcpy.system.locks import held_by
-from bootcpy.system.mount import enter_private_namespace
+from bootcpy.system.files.mount import enter_private_namespace
+from bootcpy.system.process.locks import held_by
 
 _LOCK = paths.SYSROOT / "ostree/lock"
 _PAUSE_S = 0.25

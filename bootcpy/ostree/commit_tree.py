@@ -11,7 +11,8 @@ from bootcpy.model.base.size import LARGEST_CONFIGURATION_BYTES, MOST_DROP_INS
 from bootcpy.model.boot.bootable import MOST_MODULES_DIRECTORIES, BootFacts
 from bootcpy.ostree.bindings import Gio, OSTree
 from bootcpy.ostree.repo import explained, open_repo
-from bootcpy.system import below, boot_facts
+from bootcpy.system.boot import boot_facts
+from bootcpy.system.files import below
 
 _TARGET = "standard::symlink-target"
 _MOST_LINKS = 8  # one behind the other

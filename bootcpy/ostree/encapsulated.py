@@ -28,8 +28,8 @@ from bootcpy.ostree.object_layers import (
     write_embedded,
 )
 from bootcpy.ostree.repo import explained, open_repo, transaction
-from bootcpy.system.child import Child
-from bootcpy.system.skopeo import OpenedImage
+from bootcpy.system.image.skopeo import OpenedImage
+from bootcpy.system.process.child import Child
 
 _AT_ONCE = min(os.cpu_count() or 1, 4)  # each layer keeps one processor busy
 

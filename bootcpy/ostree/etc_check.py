@@ -11,7 +11,7 @@ from bootcpy.model.layers.tree import Directory
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.objects import open_tree
 from bootcpy.ostree.repo import explained
-from bootcpy.system.etc_tree import read_etc
+from bootcpy.system.host.etc_tree import read_etc
 
 
 def require_mergeable_etc(sysroot: OSTree.Sysroot, commit: str) -> tuple[str, ...]:

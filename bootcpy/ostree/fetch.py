@@ -17,10 +17,10 @@ from bootcpy.model.image.failures import explain_blob_failure
 from bootcpy.model.image.oci import Descriptor, Layer
 from bootcpy.model.image.patience import explain_stall
 from bootcpy.model.image.role import LayerRole
-from bootcpy.system.child import Child
-from bootcpy.system.layer_tar import ByteCounter
-from bootcpy.system.skopeo import Blob, OpenedImage, ProxyRequestError, ProxyStalledError
-from bootcpy.system.stalls import PipeProbe, Watch
+from bootcpy.system.image.skopeo import Blob, OpenedImage, ProxyRequestError, ProxyStalledError
+from bootcpy.system.layers.tar import ByteCounter
+from bootcpy.system.process.child import Child
+from bootcpy.system.process.stalls import PipeProbe, Watch
 
 _PROGRESS_INTERVAL_S = 0.2
 

@@ -45,9 +45,9 @@ from bootcpy.ostree.verified import (
     record_image,
     record_layer,
 )
-from bootcpy.system.containers_storage import find_layer_trees, image_id_of
-from bootcpy.system.skopeo import OpenedImage
-from bootcpy.system.write_behind import WriteBehind
+from bootcpy.system.files.write_behind import WriteBehind
+from bootcpy.system.image.containers_storage import find_layer_trees, image_id_of
+from bootcpy.system.image.skopeo import OpenedImage
 
 _WORKERS = min(os.cpu_count() or 1, 4)
 

@@ -21,8 +21,8 @@ from bootcpy.ostree.objects import (
     write_content,
     write_directory_metadata,
 )
-from bootcpy.system.layer_stream import Attributes
-from bootcpy.system.tar_reader import TarReader
+from bootcpy.system.layers.filter import Attributes
+from bootcpy.system.layers.tar_reader import TarReader
 
 # Up to the first, libostree's own checksum is the sooner; up to the second, the file's content
 # fits in memory, and OpenSSL's is.

@@ -27,8 +27,8 @@ from bootcpy.ostree.objects import (
 )
 from bootcpy.ostree.reachable import require_complete
 from bootcpy.ostree.repo import explained, transaction
-from bootcpy.system.layer_tar import ByteCounter, decompressed, members, opened_tar
-from bootcpy.system.tar_reader import TarReader
+from bootcpy.system.layers.tar import ByteCounter, decompressed, members, opened_tar
+from bootcpy.system.layers.tar_reader import TarReader
 
 # As ostree-ext: what exceeds these is no object that ostree wrote.
 _METADATA_LIMIT: Final = 10 * MIB

@@ -8,7 +8,7 @@ from bootcpy.model.base.size import format_size
 from bootcpy.model.image.oci import Descriptor
 from bootcpy.model.image.role import LayerRole
 from bootcpy.ostree.fetch import WantedLayer
-from bootcpy.system.skopeo import OpenedImage
+from bootcpy.system.image.skopeo import OpenedImage
 
 _SHORT_DIGEST = 21  # as bootc describes a layer: `sha256:` and enough to tell it by
 

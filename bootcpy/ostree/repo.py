@@ -11,8 +11,8 @@ from pathlib import Path
 from bootcpy.errors import BootcpyError, NoSpaceError
 from bootcpy.model.base.io_errors import hint_for
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
-from bootcpy.system import locks
-from bootcpy.system.durable import sync_filesystem
+from bootcpy.system.files.durable import sync_filesystem
+from bootcpy.system.process import locks
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from bootcpy import paths
 from bootcpy.model.boot.bootable import requires_composefs
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.repo import explained
-from bootcpy.system.boot_facts import read_prepare_root_conf
-from bootcpy.system.mount import unmount_for_all
+from bootcpy.system.boot.boot_facts import read_prepare_root_conf
+from bootcpy.system.files.mount import unmount_for_all
 
 _NEXT_ROOT = Path("/run/nextroot")
 _PREPARED = Path("/run/ostree/nextroot-booted")

@@ -19,11 +19,11 @@ from bootcpy.ostree.fetch import BegunLayer, LayerJob, WantedLayer, fetch_groups
 from bootcpy.ostree.layer_store import RepoDirectories, RepoObjects, temporary_directory
 from bootcpy.ostree.layers import LayerTraits, write_layer
 from bootcpy.ostree.repo import explained, open_repo, transaction
-from bootcpy.system.child import Child
-from bootcpy.system.layer_stream import build_layer, read_layer
-from bootcpy.system.layer_tar import ByteCounter
-from bootcpy.system.skopeo import OpenedImage
-from bootcpy.system.spilled_sort import SpilledSort
+from bootcpy.system.image.skopeo import OpenedImage
+from bootcpy.system.layers.filter import build_layer, read_layer
+from bootcpy.system.layers.spilled_sort import SpilledSort
+from bootcpy.system.layers.tar import ByteCounter
+from bootcpy.system.process.child import Child
 
 _HINT = "see the kernel's messages (`dmesg`) for what is wrong with the disk; then try again"
 

@@ -16,7 +16,7 @@ from bootcpy.model.boot.loader import Bootloader
 from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.ostree.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.repo import explained, open_repo
-from bootcpy.system.run import run
+from bootcpy.system.process.run import run
 
 log = logging.getLogger(__name__)
 

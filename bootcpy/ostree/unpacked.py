@@ -24,8 +24,8 @@ from bootcpy.ostree.objects import (
     write_metadata_of,
 )
 from bootcpy.ostree.repo import explained, open_repo, transaction
-from bootcpy.system.child import Child
-from bootcpy.system.layer_scan import ForeignLayerError, scan_layer
+from bootcpy.system.layers.scan import ForeignLayerError, scan_layer
+from bootcpy.system.process.child import Child
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from bootcpy.errors import ImageUnavailableError
 from bootcpy.model.image.reference import ImageReference
 from bootcpy.ostree.acceptance import read_acceptance, record_acceptance
 from bootcpy.ostree.bindings import OSTree
-from bootcpy.system import policy
-from bootcpy.system.skopeo import OpenedImage
+from bootcpy.system.image import policy
+from bootcpy.system.image.skopeo import OpenedImage
 
 
 def note_accepted(repo: OSTree.Repo, commit: str, source: OpenedImage) -> None:

@@ -10,7 +10,7 @@ from bootcpy.model.host.deployments import BootState, Deployment
 from bootcpy.model.host.staged_record import Arrival, Fate, StagedRecord, judge_arrival
 from bootcpy.ostree import deployments
 from bootcpy.ostree.booted import locked_system, open_sysroot
-from bootcpy.system import motd, notice, staged_record, systemd
+from bootcpy.system.host import motd, notice, staged_record, systemd
 
 
 def note_staged() -> None:

@@ -34,8 +34,8 @@ from bootcpy.ostree import deployments, importer, room, staging
 from bootcpy.ostree.bindings import OSTree
 from bootcpy.ostree.booted import locked_system
 from bootcpy.ostree.commit_tree import CommitTree
-from bootcpy.system import notice, systemd
-from bootcpy.system.skopeo import OpenedImage, opened
+from bootcpy.system.host import notice, systemd
+from bootcpy.system.image.skopeo import OpenedImage, opened
 from bootcpy.verbs import soft_reboot
 from bootcpy.verbs.acceptance import note_accepted, require_accepted
 from bootcpy.verbs.boot_check import forget_overtaken, note_staged

@@ -23,7 +23,7 @@ from bootcpy.model.build.prepare import (
 )
 from bootcpy.model.build.var import FACTORY, declared_paths, plan_relocations, plan_var
 from bootcpy.paths import MODULES
-from bootcpy.system import bytecode, dracut, image_tree
+from bootcpy.system.build import bytecode, dracut, image_tree
 
 _VAR_CONF = "bootc-var.conf"
 _MACHINE_ID = "uninitialized\n"  # machine-id(5): makes the next boot the first one

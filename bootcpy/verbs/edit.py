@@ -12,7 +12,7 @@ from bootcpy.model.host.decisions import Stage, decide_edit
 from bootcpy.model.host.document_text import to_yaml
 from bootcpy.model.host.edited_spec import parse_edited_spec
 from bootcpy.model.host.status import host_from_state
-from bootcpy.system.run import spawn
+from bootcpy.system.process.run import spawn
 from bootcpy.verbs.change import Outcome, changing
 from bootcpy.verbs.rollback import reorder
 from bootcpy.verbs.switch import fetch_and_stage

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bootcpy.errors import ConfigurationError
 from bootcpy.model.host.fstab import with_read_only_root
-from bootcpy.system import durable
+from bootcpy.system.files import durable
 
 _FSTAB = Path("/etc/fstab")
 

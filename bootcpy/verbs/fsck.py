@@ -11,7 +11,7 @@ from bootcpy.model.base.progress import Progress
 from bootcpy.model.boot.bls import Entry, parse_entry
 from bootcpy.model.boot.cmdline import split_kargs
 from bootcpy.ostree.bindings import OSTree
-from bootcpy.system.fsverity import has_verity
+from bootcpy.system.files.fsverity import has_verity
 from bootcpy.verbs.change import System, changing
 from bootcpy.verbs.fsck_layers import check_layers
 from bootcpy.verbs.rights import require_rights

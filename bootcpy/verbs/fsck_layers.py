@@ -8,7 +8,7 @@ from bootcpy.model.host.deployments import Deployment
 from bootcpy.model.image.reference import ImageReference, Transport
 from bootcpy.ostree import importer
 from bootcpy.ostree.recheck import recheck
-from bootcpy.system.skopeo import OpenedImage
+from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.change import REPO, System, with_image
 
 _NAMED = 3  # of the paths that differ; the rest is counted

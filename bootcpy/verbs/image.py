@@ -13,8 +13,8 @@ from bootcpy.model.base.progress import Progress
 from bootcpy.model.image import oci_archive
 from bootcpy.model.image.oci_archive import Blob
 from bootcpy.model.image.reference import ImageReference, Transport
-from bootcpy.system import environment
-from bootcpy.system.run import run
+from bootcpy.system.host import environment
+from bootcpy.system.process.run import run
 from bootcpy.verbs.rights import require_rights
 
 DEFAULT_TARGET = "localhost/bootc"

@@ -37,22 +37,15 @@ from bootcpy.model.install.planning import (
 )
 from bootcpy.model.install.target import TargetState, require_usable
 from bootcpy.ostree import sysroot
-from bootcpy.system import (
-    block,
-    boot_facts,
-    bootloader,
-    containers_storage,
-    environment,
-    filesystem,
-    gpt,
-    loop,
-    mount,
-    skopeo,
-)
-from bootcpy.system.disk_state import read_disk_state
-from bootcpy.system.drop_ins import read_drop_ins
-from bootcpy.system.image_check import check_local_image
-from bootcpy.system.wipe import clear_edges, wipe
+from bootcpy.system.boot import boot_facts, bootloader
+from bootcpy.system.disk import block, filesystem, gpt, loop
+from bootcpy.system.disk.state import read_disk_state
+from bootcpy.system.disk.wipe import clear_edges, wipe
+from bootcpy.system.files import mount
+from bootcpy.system.files.drop_ins import read_drop_ins
+from bootcpy.system.host import environment
+from bootcpy.system.image import containers_storage, skopeo
+from bootcpy.system.image.check import check_local_image
 from bootcpy.verbs import install_to_filesystem
 from bootcpy.verbs.print_configuration import read_config
 

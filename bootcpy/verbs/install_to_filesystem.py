@@ -17,9 +17,10 @@ from bootcpy.model.install.tmpfiles import root_ssh_tmpfiles
 from bootcpy.ostree import commit_tree, importer, sysroot
 from bootcpy.ostree.repo import open_repo
 from bootcpy.ostree.sepolicy import require_own_policy_of_commit
-from bootcpy.system import below, bootloader, durable
-from bootcpy.system.mount import TargetTree
-from bootcpy.system.skopeo import OpenedImage
+from bootcpy.system.boot import bootloader
+from bootcpy.system.files import below, durable
+from bootcpy.system.files.mount import TargetTree
+from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.acceptance import note_accepted
 
 _FSTAB = Path("etc/fstab")

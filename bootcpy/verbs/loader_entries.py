@@ -7,7 +7,7 @@ from bootcpy.model.host.deployments import Deployment
 from bootcpy.ostree import staging
 from bootcpy.ostree.etc_check import require_mergeable_etc
 from bootcpy.ostree.option_sources import owned_kargs, require_support
-from bootcpy.system import notice
+from bootcpy.system.host import notice
 from bootcpy.verbs.boot_check import note_staged
 from bootcpy.verbs.change import Outcome, System, changing
 from bootcpy.verbs.stage import clean_up

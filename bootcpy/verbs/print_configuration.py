@@ -4,8 +4,8 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.model.install.config import InstallConfig, merge_install_config
-from bootcpy.system.drop_ins import read_drop_ins
-from bootcpy.system.environment import machine
+from bootcpy.system.files.drop_ins import read_drop_ins
+from bootcpy.system.host.environment import machine
 
 
 def read_config() -> InstallConfig:

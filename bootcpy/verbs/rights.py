@@ -1,7 +1,7 @@
 """Who may change a host: root with full rights, and not from inside a container."""
 
 from bootcpy.errors import EnvironmentMismatchError, PrivilegeError
-from bootcpy.system import environment
+from bootcpy.system.host import environment
 
 
 def require_rights() -> None:

@@ -2,7 +2,7 @@
 
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.host.decisions import Decision, Reorder, SoftReboot, decide_rollback
-from bootcpy.system import systemd
+from bootcpy.system.host import systemd
 from bootcpy.verbs.change import Outcome, System, carry_out, changing, digest_of
 from bootcpy.verbs.soft_reboot import require_possible
 

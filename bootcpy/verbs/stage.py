@@ -24,8 +24,8 @@ from bootcpy.ostree.repo import explained
 from bootcpy.ostree.room import require_room_for_kernel
 from bootcpy.ostree.sepolicy import require_own_policy_of_commit
 from bootcpy.ostree.sysroot import supports_composefs
-from bootcpy.system import environment, notice, systemd
-from bootcpy.system.skopeo import OpenedImage
+from bootcpy.system.host import environment, notice, systemd
+from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.boot_check import note_staged
 from bootcpy.verbs.change import REPO, Outcome, System, boot_space, finish
 from bootcpy.verbs.soft_reboot import require_no_obstacle

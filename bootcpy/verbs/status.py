@@ -8,7 +8,7 @@ from bootcpy.model.host.document import Host
 from bootcpy.model.host.staged_record import Arrival
 from bootcpy.model.host.status import booted_only as without_staged_and_rollback
 from bootcpy.model.host.status import host_from_state
-from bootcpy.system import environment, staged_record
+from bootcpy.system.host import environment, staged_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

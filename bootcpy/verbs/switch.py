@@ -10,8 +10,8 @@ from bootcpy.model.host.deployments import ImageRecord
 from bootcpy.model.host.origin import render_origin
 from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.ostree import staging
-from bootcpy.system import durable
-from bootcpy.system.skopeo import OpenedImage
+from bootcpy.system.files import durable
+from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.change import (
     Outcome,
     System,

@@ -21,8 +21,8 @@ from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.ostree.deployments import read_image
 from bootcpy.ostree.image_refs import find_image_commit
 from bootcpy.ostree.verified import find_image
-from bootcpy.system import notice
-from bootcpy.system.skopeo import OpenedImage
+from bootcpy.system.host import notice
+from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.acceptance import is_accepted, note_accepted, require_accepted
 from bootcpy.verbs.change import (
     Outcome,

@@ -4,7 +4,7 @@ import os
 from typing import NoReturn
 
 from bootcpy.errors import BootcpyError, EnvironmentMismatchError
-from bootcpy.system import environment
+from bootcpy.system.host import environment
 from bootcpy.verbs.rights import require_rights
 
 

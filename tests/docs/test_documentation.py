@@ -18,7 +18,7 @@ from bootcpy.model.boot.kargs import parse_kargs_d
 from bootcpy.model.host import progress_schema
 from bootcpy.model.image.reference import Transport
 from bootcpy.model.install.config import merge_install_config
-from bootcpy.system import systemd
+from bootcpy.system.host import systemd
 from tools import update_generated
 from tools.update_generated import MAN, ROOT, documented_commands, page_of, stale
 

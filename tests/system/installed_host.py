@@ -8,7 +8,7 @@ from typing import Any
 from bootcpy.model.base.progress import Silent
 from bootcpy.model.image.reference import ImageReference, SignedImageReference
 from bootcpy.ostree import importer, sysroot
-from bootcpy.system import skopeo
+from bootcpy.system.image import skopeo
 from tests.system.booted_host import BootedHost
 
 # What two versions of an image bring as kernel arguments.

@@ -7,7 +7,7 @@ from bootcpy.model.base.progress import BytesProgress, Silent
 from bootcpy.model.image.reference import ImageReference, Insecure, Signature
 from bootcpy.ostree import importer
 from bootcpy.ostree.repo import list_refs, open_repo
-from bootcpy.system import skopeo
+from bootcpy.system.image import skopeo
 
 
 class Recorder(Silent):

@@ -17,8 +17,9 @@ from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.model.install.plan import DeployPlan
 from bootcpy.ostree import sysroot
 from bootcpy.ostree.commit_tree import CommitTree, boot_facts_of
-from bootcpy.system import boot_facts, skopeo
-from bootcpy.system.mount import BiosBoot, TargetTree
+from bootcpy.system.boot import boot_facts
+from bootcpy.system.files.mount import BiosBoot, TargetTree
+from bootcpy.system.image import skopeo
 from bootcpy.verbs.install_to_filesystem import populate
 from tests.system.boot_files import (
     IN_CONTAINER,

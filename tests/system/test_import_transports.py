@@ -8,7 +8,7 @@ import pytest
 from bootcpy.model.image.reference import ImageReference
 from bootcpy.ostree.objects import commit_tree
 from bootcpy.ostree.repo import open_repo
-from bootcpy.system.containers_storage import find_layer_trees
+from bootcpy.system.image.containers_storage import find_layer_trees
 from tests.layers import bootable_tree, directory, file, hardlink, opaque, symlink, whiteout
 from tests.system.conftest import make_repo
 from tests.system.oci_images import LayerBlob, OciDirectory

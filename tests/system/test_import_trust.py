@@ -12,7 +12,7 @@ from bootcpy.model.host.space import Download
 from bootcpy.model.image.reference import ImageReference
 from bootcpy.ostree import export, gc, importer
 from bootcpy.ostree.repo import list_refs, open_repo
-from bootcpy.system import skopeo
+from bootcpy.system.image import skopeo
 from tests.layers import Member, bootable_tree, file
 from tests.system.encapsulate import Commit, Encapsulation, labels
 from tests.system.oci_images import LayerBlob, OciDirectory

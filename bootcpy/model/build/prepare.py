@@ -1,6 +1,6 @@
 """What `bootc container prepare` decides, before it touches anything.
 
-Pure functions over facts that `bootcpy.system.image_tree` reads: may it run here, which
+Pure functions over facts that `bootcpy.system.build.image_tree` reads: may it run here, which
 kernel is the one, and where the top-level directories go. What becomes of /var is in
 `prepare_var`, the files that are written are in `prepare_files`.
 """

@@ -8,7 +8,7 @@ from bootcpy.model.boot.grub_menu import grub_menu, kernel_arguments, quoted
 from bootcpy.model.boot.kargs import kargs_after_upgrade, parse_kargs_d
 from bootcpy.model.boot.owned_kargs import read_sources
 from bootcpy.model.install.config import merge_install_config
-from bootcpy.system.initramfs import paths_in
+from bootcpy.system.boot.initramfs import paths_in
 from tools.fuzz.target import Target
 
 _CONF = "[composefs]\nenabled = no\n"

@@ -12,7 +12,7 @@ from bootcpy.model.host.staged_record import StagedRecord, judge_arrival
 from bootcpy.model.install.disk_contents import describe_contents, parse_signatures
 from bootcpy.model.install.partition_table import parse_table
 from bootcpy.model.install.tmpfiles import root_ssh_tmpfiles
-from bootcpy.system.mount import parse_mountinfo
+from bootcpy.system.files.mount import parse_mountinfo
 from tools.fuzz.target import Target
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from bootcpy.model.layers.dirtree import DirtreeWriter
 from bootcpy.model.layers.object_names import parse_object_name
 from bootcpy.model.layers.tar_paths import map_link_target, map_path, normalise
-from bootcpy.system.layer_stream import Attributes, build_layer, read_layer
-from bootcpy.system.layer_tar import ByteCounter
-from bootcpy.system.spilled_sort import SpilledSort
+from bootcpy.system.layers.filter import Attributes, build_layer, read_layer
+from bootcpy.system.layers.spilled_sort import SpilledSort
+from bootcpy.system.layers.tar import ByteCounter
 from tools.fuzz.target import Target
 
 if TYPE_CHECKING:
     from bootcpy.model.layers.tar_headers import TarMember
-    from bootcpy.system.tar_reader import TarReader
+    from bootcpy.system.layers.tar_reader import TarReader
 
 _CHECKSUM = bytes(32)
 _ZSTD = b"\x28\xb5"  # a program reads these frames: a target of its own, since that takes longer

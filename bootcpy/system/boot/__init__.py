@@ -1,0 +1,1 @@
+"""Boot loaders, the EFI system partition, what a tree brings for booting."""

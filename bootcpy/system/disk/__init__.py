@@ -1,0 +1,1 @@
+"""Disks: what is on them, partitions, loop devices, file systems."""

@@ -1,0 +1,1 @@
+"""Files: opening them below a root, writing them durably, mounting."""

@@ -1,0 +1,1 @@
+"""The running host: its environment, units, messages."""

@@ -1,0 +1,1 @@
+"""Layers as they flow: decompressed, read, filtered, sorted."""

@@ -1,0 +1,1 @@
+"""Processes: running programs, forking, waiting, locks."""
