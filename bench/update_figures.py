@@ -92,7 +92,8 @@ def inside(runs: int, directory: Path) -> None:
 def _installed(directory: Path, registry: FaultyRegistry) -> BootedHost:
     from bootcpy.model.base.progress import Silent  # noqa: PLC0415 - only inside the container
     from bootcpy.model.image.reference import ImageReference, SignedImageReference  # noqa: PLC0415
-    from bootcpy.ostree import importer, sysroot  # noqa: PLC0415
+    from bootcpy.ostree.host import sysroot  # noqa: PLC0415
+    from bootcpy.ostree.image import importer  # noqa: PLC0415
     from bootcpy.system.image import skopeo  # noqa: PLC0415
 
     configuration = directory / ".config/containers/registries.conf"

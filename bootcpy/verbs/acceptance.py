@@ -2,8 +2,8 @@
 
 from bootcpy.errors import ImageUnavailableError
 from bootcpy.model.image.reference import ImageReference
-from bootcpy.ostree.acceptance import read_acceptance, record_acceptance
-from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.base.bindings import OSTree
+from bootcpy.ostree.image.acceptance import read_acceptance, record_acceptance
 from bootcpy.system.image import policy
 from bootcpy.system.image.skopeo import OpenedImage
 

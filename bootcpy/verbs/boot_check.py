@@ -8,8 +8,8 @@ from bootcpy.model.base.progress import Progress
 from bootcpy.model.host.decisions import display
 from bootcpy.model.host.deployments import BootState, Deployment
 from bootcpy.model.host.staged_record import Arrival, Fate, StagedRecord, judge_arrival
-from bootcpy.ostree import deployments
-from bootcpy.ostree.booted import locked_system, open_sysroot
+from bootcpy.ostree.host import deployments
+from bootcpy.ostree.host.booted import locked_system, open_sysroot
 from bootcpy.system.host import motd, notice, staged_record, systemd
 
 

@@ -30,10 +30,12 @@ from bootcpy.model.host.space import BootSpace, Download, foresee_boot_room
 from bootcpy.model.image.failures import is_transient
 from bootcpy.model.image.oci import LABEL_KERNEL
 from bootcpy.model.image.reference import SignedImageReference
-from bootcpy.ostree import deployments, importer, room, staging
-from bootcpy.ostree.bindings import OSTree
-from bootcpy.ostree.booted import locked_system
-from bootcpy.ostree.commit_tree import CommitTree
+from bootcpy.ostree.base import space
+from bootcpy.ostree.base.bindings import OSTree
+from bootcpy.ostree.base.commit_tree import CommitTree
+from bootcpy.ostree.host import deployments, staging
+from bootcpy.ostree.host.booted import locked_system
+from bootcpy.ostree.image import importer
 from bootcpy.system.host import notice, systemd
 from bootcpy.system.image.skopeo import OpenedImage, opened
 from bootcpy.verbs import soft_reboot
@@ -177,7 +179,7 @@ def boot_space(system: System) -> BootSpace:
         if each.booted or each.pinned or each.stateroot != system.booted.stateroot
     ]
     names = {(each.stateroot, each.checksum, each.serial) for each in kept}
-    return room.read_boot_space(
+    return space.read_boot_space(
         system.sysroot.require_booted_deployment(),
         [
             each
@@ -192,7 +194,7 @@ def _has_other_kernel(system: System, source: OpenedImage) -> bool | None:
     version = source.config.labels.get(LABEL_KERNEL)
     if version is None:
         return None
-    return version not in room.kernel_versions(CommitTree(REPO, system.booted.checksum))
+    return version not in space.kernel_versions(CommitTree(REPO, system.booted.checksum))
 
 
 def carry_out(system: System, decision: Decision) -> Outcome:

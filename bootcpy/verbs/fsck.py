@@ -10,7 +10,7 @@ from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.boot.bls import Entry, parse_entry
 from bootcpy.model.boot.cmdline import split_kargs
-from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.system.files.fsverity import has_verity
 from bootcpy.verbs.change import System, changing
 from bootcpy.verbs.fsck_layers import check_layers

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from bootcpy.errors import BootcpyError, ImageError, ImageUnavailableError, NoSpaceError
 from bootcpy.model.host.deployments import Deployment
 from bootcpy.model.image.reference import ImageReference, Transport
-from bootcpy.ostree import importer
-from bootcpy.ostree.recheck import recheck
+from bootcpy.ostree.image import importer
+from bootcpy.ostree.image.recheck import recheck
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.change import REPO, System, with_image
 

@@ -42,7 +42,8 @@ def list_images(*, host_only: bool) -> tuple[str, ...]:
     if environment.is_in_container() and not host_only:
         return ()
     _require_booted("Listing host images requires a booted bootc system")
-    from bootcpy.ostree import export, repo  # noqa: PLC0415 - only a booted host needs libostree
+    from bootcpy.ostree.base import repo  # noqa: PLC0415 - only a booted host needs libostree
+    from bootcpy.ostree.image import export  # noqa: PLC0415 - only a booted host needs libostree
 
     return export.list_images(repo.open_repo(paths.SYSROOT / paths.REPO))
 
@@ -65,7 +66,9 @@ def copy_to_storage(
     """
     _require_booted("Copying an image out of the repository requires a booted bootc system")
     require_rights()
-    from bootcpy.ostree import deployments, export, repo  # noqa: PLC0415 - as above
+    from bootcpy.ostree.base import repo  # noqa: PLC0415 - as above
+    from bootcpy.ostree.host import deployments  # noqa: PLC0415 - as above
+    from bootcpy.ostree.image import export  # noqa: PLC0415 - as above
 
     if source is None:
         booted = deployments.read_boot_state().booted

@@ -36,7 +36,7 @@ from bootcpy.model.install.planning import (
     target_reference,
 )
 from bootcpy.model.install.target import TargetState, require_usable
-from bootcpy.ostree import sysroot
+from bootcpy.ostree.host import sysroot
 from bootcpy.system.boot import boot_facts, bootloader
 from bootcpy.system.disk import block, filesystem, gpt, loop
 from bootcpy.system.disk.state import read_disk_state

@@ -14,9 +14,11 @@ from bootcpy.model.install.aleph import aleph_text
 from bootcpy.model.install.plan import DeployPlan
 from bootcpy.model.install.planning import require_no_bound_images
 from bootcpy.model.install.tmpfiles import root_ssh_tmpfiles
-from bootcpy.ostree import commit_tree, importer, sysroot
-from bootcpy.ostree.repo import open_repo
-from bootcpy.ostree.sepolicy import require_own_policy_of_commit
+from bootcpy.ostree.base import commit_tree
+from bootcpy.ostree.base.repo import open_repo
+from bootcpy.ostree.host import sysroot
+from bootcpy.ostree.image import importer
+from bootcpy.ostree.image.sepolicy import require_own_policy_of_commit
 from bootcpy.system.boot import bootloader
 from bootcpy.system.files import below, durable
 from bootcpy.system.files.mount import TargetTree

@@ -4,9 +4,9 @@ from bootcpy.model.base.progress import Progress
 from bootcpy.model.boot.owned_kargs import OwnedKargs, parse_options, parse_source, plan_source
 from bootcpy.model.host.decisions import HELD_BACK
 from bootcpy.model.host.deployments import Deployment
-from bootcpy.ostree import staging
-from bootcpy.ostree.etc_check import require_mergeable_etc
-from bootcpy.ostree.option_sources import owned_kargs, require_support
+from bootcpy.ostree.host import staging
+from bootcpy.ostree.host.etc_check import require_mergeable_etc
+from bootcpy.ostree.host.owned_kargs import owned_kargs, require_support
 from bootcpy.system.host import notice
 from bootcpy.verbs.boot_check import note_staged
 from bootcpy.verbs.change import Outcome, System, changing

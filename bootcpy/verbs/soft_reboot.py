@@ -7,10 +7,10 @@ from bootcpy.model.boot.bootable import requires_composefs
 from bootcpy.model.boot.soft_reboot import KernelState, find_obstacle
 from bootcpy.model.host.decisions import Decision, Reorder, SoftReboot
 from bootcpy.model.host.deployments import Deployment
-from bootcpy.ostree import deployments, soft_reboot, staging
-from bootcpy.ostree.bindings import OSTree
-from bootcpy.ostree.booted import open_sysroot
-from bootcpy.ostree.commit_tree import CommitTree, boot_checksum, boot_facts_of
+from bootcpy.ostree.base.bindings import OSTree
+from bootcpy.ostree.base.commit_tree import CommitTree, boot_checksum, boot_facts_of
+from bootcpy.ostree.host import deployments, soft_reboot, staging
+from bootcpy.ostree.host.booted import open_sysroot
 
 _OTHERWISE = "use --soft-reboot=auto, or leave it out"
 

@@ -15,15 +15,15 @@ from bootcpy.model.host.deployments import ImageRecord
 from bootcpy.model.host.status import image_status
 from bootcpy.model.image.difference import format_decimal_size
 from bootcpy.model.image.oci import require_bootable
-from bootcpy.ostree import gc, staging
-from bootcpy.ostree.booted import open_sysroot
-from bootcpy.ostree.commit_tree import CommitTree, boot_facts_of, read_kargs_d
-from bootcpy.ostree.etc_check import require_mergeable_etc
-from bootcpy.ostree.option_sources import owned_kargs
-from bootcpy.ostree.repo import explained
-from bootcpy.ostree.room import require_room_for_kernel
-from bootcpy.ostree.sepolicy import require_own_policy_of_commit
-from bootcpy.ostree.sysroot import supports_composefs
+from bootcpy.ostree.base.commit_tree import CommitTree, boot_facts_of, read_kargs_d
+from bootcpy.ostree.base.repo import explained
+from bootcpy.ostree.base.space import require_room_for_kernel
+from bootcpy.ostree.host import gc, staging
+from bootcpy.ostree.host.booted import open_sysroot
+from bootcpy.ostree.host.etc_check import require_mergeable_etc
+from bootcpy.ostree.host.owned_kargs import owned_kargs
+from bootcpy.ostree.host.sysroot import supports_composefs
+from bootcpy.ostree.image.sepolicy import require_own_policy_of_commit
 from bootcpy.system.host import environment, notice, systemd
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.boot_check import note_staged

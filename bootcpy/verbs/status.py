@@ -34,7 +34,7 @@ def status(*, booted_only: bool = False) -> Status:
     """
     if not environment.is_ostree_host():
         return Status(host=host_from_state(BootState()))
-    from bootcpy.ostree import deployments  # noqa: PLC0415 - only a booted host needs libostree
+    from bootcpy.ostree.host import deployments  # noqa: PLC0415 - only a booted host needs libostree
 
     state = deployments.read_boot_state()
     host = host_from_state(state)

@@ -9,7 +9,7 @@ from bootcpy.model.host.decisions import Decision, SoftReboot, Stage, decide_swi
 from bootcpy.model.host.deployments import ImageRecord
 from bootcpy.model.host.origin import render_origin
 from bootcpy.model.image.reference import SignedImageReference
-from bootcpy.ostree import staging
+from bootcpy.ostree.host import staging
 from bootcpy.system.files import durable
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.change import (

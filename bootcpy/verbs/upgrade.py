@@ -18,9 +18,9 @@ from bootcpy.model.host.status import image_status
 from bootcpy.model.image.difference import layer_diff, render_layer_diff
 from bootcpy.model.image.oci import Manifest
 from bootcpy.model.image.reference import SignedImageReference
-from bootcpy.ostree.deployments import read_image
-from bootcpy.ostree.image_refs import find_image_commit
-from bootcpy.ostree.verified import find_image
+from bootcpy.ostree.host.deployments import read_image
+from bootcpy.ostree.image.refs import find_image_commit
+from bootcpy.ostree.image.verified import find_image
 from bootcpy.system.host import notice
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.acceptance import is_accepted, note_accepted, require_accepted

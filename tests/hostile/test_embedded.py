@@ -10,8 +10,8 @@ from zlib import crc32
 
 import pytest
 
-from bootcpy.ostree.bindings import GLib
-from bootcpy.ostree.repo import open_repo
+from bootcpy.ostree.base.bindings import GLib
+from bootcpy.ostree.base.repo import open_repo
 from tests.hostile.ground import Ground, Row, Words
 from tests.hostile.images import FILES, MIB, Blob, Layout, of_tar
 from tests.layers import Member, directory, file, hardlink, symlink, tar

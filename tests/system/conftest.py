@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcpy.ostree.repo import open_repo
+from bootcpy.ostree.base.repo import open_repo
 from tests.system.booted_host import BootedHost
 from tests.system.disks import new_disk_file, small_system
 from tests.system.encapsulate import Attributes, Commit, Encapsulation

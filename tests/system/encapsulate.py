@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from bootcpy.ostree.bindings import GLib, OSTree
+from bootcpy.ostree.base.bindings import GLib, OSTree
 from tests.layers import Member, directory, file, hardlink, symlink, tar
 from tests.system.oci_images import BOOTABLE, LayerBlob
 

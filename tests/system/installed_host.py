@@ -7,7 +7,8 @@ from typing import Any
 
 from bootcpy.model.base.progress import Silent
 from bootcpy.model.image.reference import ImageReference, SignedImageReference
-from bootcpy.ostree import importer, sysroot
+from bootcpy.ostree.host import sysroot
+from bootcpy.ostree.image import importer
 from bootcpy.system.image import skopeo
 from tests.system.booted_host import BootedHost
 

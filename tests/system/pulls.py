@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bootcpy.model.base.progress import BytesProgress, Silent
 from bootcpy.model.image.reference import ImageReference, Insecure, Signature
-from bootcpy.ostree import importer
-from bootcpy.ostree.repo import list_refs, open_repo
+from bootcpy.ostree.base.repo import list_refs, open_repo
+from bootcpy.ostree.image import importer
 from bootcpy.system.image import skopeo
 
 

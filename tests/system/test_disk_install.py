@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from bootcpy.model.base.size import GIB, MIB
-from bootcpy.ostree.acceptance import read_acceptance
-from bootcpy.ostree.image_refs import list_image_refs
-from bootcpy.ostree.repo import open_repo
+from bootcpy.ostree.base.repo import open_repo
+from bootcpy.ostree.image.acceptance import read_acceptance
+from bootcpy.ostree.image.refs import list_image_refs
 from tests.system.disks import (
     attached,
     install,

@@ -7,8 +7,8 @@ import pytest
 from bootcpy.model.host.garbage import Pruned
 from bootcpy.model.host.origin import render_origin
 from bootcpy.model.image.reference import ImageReference, SignedImageReference
-from bootcpy.ostree import gc
-from bootcpy.ostree.repo import list_refs, open_repo
+from bootcpy.ostree.base.repo import list_refs, open_repo
+from bootcpy.ostree.host import gc
 from tests.layers import bootable_tree, directory, file
 from tests.system.booted_host import BootedHost
 from tests.system.oci_images import LayerBlob, OciDirectory

@@ -19,7 +19,7 @@ _KILLED = 9
 # bootc, killed as soon as a call of libostree has staged something.
 _KILLED_ONCE_STAGED = """
 import os, sys
-from bootcpy.ostree.bindings import OSTree
+from bootcpy.ostree.base.bindings import OSTree
 def killed_after(call):
     return lambda *arguments: (call(*arguments), os._exit(9))
 for name in ("stage_tree", "stage_tree_with_options"):
@@ -31,7 +31,7 @@ sys.exit(main())
 
 _FAILING = """
 import sys
-from bootcpy.ostree.bindings import Gio, GLib, OSTree
+from bootcpy.ostree.base.bindings import Gio, GLib, OSTree
 def fail(*_):
     raise GLib.Error.new_literal(Gio.io_error_quark(), "no", Gio.IOErrorEnum.FAILED)
 OSTree.Sysroot.stage_tree = OSTree.Sysroot.stage_tree_with_options = fail

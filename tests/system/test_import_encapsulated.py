@@ -9,8 +9,8 @@ import pytest
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.image.reference import ImageReference, Transport
-from bootcpy.ostree.bindings import OSTree
-from bootcpy.ostree.repo import open_repo
+from bootcpy.ostree.base.bindings import OSTree
+from bootcpy.ostree.base.repo import open_repo
 from tests.layers import Member, directory, file, hardlink, tar, whiteout
 from tests.system.encapsulate import Attributes, Commit, labels, object_path
 from tests.system.oci_images import LayerBlob, OciDirectory

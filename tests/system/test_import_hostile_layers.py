@@ -9,8 +9,8 @@ import pytest
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.image.reference import ImageReference
-from bootcpy.ostree.objects import commit_tree
-from bootcpy.ostree.repo import open_repo
+from bootcpy.ostree.base.objects import commit_tree
+from bootcpy.ostree.base.repo import open_repo
 from tests.hostile_layers import SHAPES, layer, member
 from tests.layers import bootable_tree, directory, file, hardlink, noise, symlink, tar, whiteout
 from tests.system.memory import Run, run_and_watch

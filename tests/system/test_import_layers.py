@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bootcpy.model.image.reference import ImageReference
-from bootcpy.ostree.repo import open_repo
+from bootcpy.ostree.base.repo import open_repo
 from tests.layers import (
     Member,
     bootable_tree,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bootcpy.errors import ImageContentError
-from bootcpy.ostree.recheck import Rechecked, recheck
-from bootcpy.ostree.repo import open_repo
+from bootcpy.ostree.base.repo import open_repo
+from bootcpy.ostree.image.recheck import Rechecked, recheck
 from tests.layers import Member, directory, file, symlink, whiteout
 from tests.system.encapsulate import Commit, labels
 from tests.system.oci_images import LayerBlob, OciDirectory

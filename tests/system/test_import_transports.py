@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bootcpy.model.image.reference import ImageReference
-from bootcpy.ostree.objects import commit_tree
-from bootcpy.ostree.repo import open_repo
+from bootcpy.ostree.base.objects import commit_tree
+from bootcpy.ostree.base.repo import open_repo
 from bootcpy.system.image.containers_storage import find_layer_trees
 from tests.layers import bootable_tree, directory, file, hardlink, opaque, symlink, whiteout
 from tests.system.conftest import make_repo

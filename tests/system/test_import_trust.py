@@ -10,8 +10,9 @@ import pytest
 from bootcpy.errors import ImageContentError
 from bootcpy.model.host.space import Download
 from bootcpy.model.image.reference import ImageReference
-from bootcpy.ostree import export, gc, importer
-from bootcpy.ostree.repo import list_refs, open_repo
+from bootcpy.ostree.base.repo import list_refs, open_repo
+from bootcpy.ostree.host import gc
+from bootcpy.ostree.image import export, importer
 from bootcpy.system.image import skopeo
 from tests.layers import Member, bootable_tree, file
 from tests.system.encapsulate import Commit, Encapsulation, labels

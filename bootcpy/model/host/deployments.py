@@ -1,6 +1,6 @@
 """Facts about the deployments of a system, as they were read; no judgement.
 
-`bootcpy.ostree.deployments` fills these types, `bootcpy.model.host.status` and
+`bootcpy.ostree.host.deployments` fills these types, `bootcpy.model.host.status` and
 `bootcpy.model.host.decisions` draw conclusions from them.
 """
 

@@ -1,0 +1,1 @@
+"""The repository: its objects, commits, refs, transactions."""

@@ -1,0 +1,1 @@
+"""The deployments of a host: read, staged, ordered, cleaned up."""

@@ -1,0 +1,59 @@
+"""Trying the merge of /etc before an image is staged."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bootcpy import paths
+from bootcpy.errors import DeploymentError
+from bootcpy.model.base.listing import shown_few
+from bootcpy.model.host.etc_merge import Incoming, Kind, find_conflicts, find_left_behind
+from bootcpy.model.layers.tree import Directory
+from bootcpy.ostree.base.bindings import OSTree
+from bootcpy.ostree.base.objects import open_tree
+from bootcpy.ostree.base.repo import explained
+from bootcpy.system.host.etc_tree import read_etc
+
+
+def require_mergeable_etc(sysroot: OSTree.Sysroot, commit: str) -> tuple[str, ...]:
+    """Refuse `commit` if the booted deployment's /etc cannot be merged into its own.
+
+    Returns a line for each path that will not be there any more.
+
+    Raises:
+        DeploymentError: naming every path that is in the way.
+    """
+    booted = sysroot.require_booted_deployment()
+    root = paths.SYSROOT / sysroot.get_deployment_dirpath(booted)
+    with explained(f"commit {commit} cannot be read"):
+        incoming = _incoming_etc(sysroot.repo(), commit)
+    current = read_etc(root / "etc")
+    conflicts = find_conflicts(read_etc(root / "usr/etc"), current, incoming)
+    if conflicts:
+        raise DeploymentError(
+            "changes in /etc cannot be carried over to the new image: "
+            f"{shown_few(conflicts, limit=10, separator='; ')}",
+            hint="move what is named out of the way, and run the command again",
+        )
+    return tuple(
+        f"/etc/{path} is a special file; it is not carried over to the new image"
+        for path in find_left_behind(current)
+    )
+
+
+def _incoming_etc(repo: OSTree.Repo, commit: str) -> dict[str, Incoming]:
+    etc = open_tree(repo, commit).find("usr/etc")
+    objects = Path(f"/proc/self/fd/{repo.get_dfd()}/objects")
+    return {} if etc is None else dict(_walk(objects, etc, ""))
+
+
+def _walk(objects: Path, directory: Directory, path: str) -> Iterator[tuple[str, Incoming]]:
+    """Yield what is below a directory; a bare repository has links as links among its objects."""
+    for name, checksum in directory.files.items():
+        file = objects / checksum[:2] / f"{checksum[2:]}.file"
+        if file.is_symlink():
+            yield f"{path}{name}", Incoming(kind=Kind.LINK, target=str(file.readlink()))
+        else:
+            yield f"{path}{name}", Incoming(kind=Kind.FILE)
+    for name, below in directory.dirs.items():
+        yield f"{path}{name}", Incoming(kind=Kind.DIRECTORY)
+        yield from _walk(objects, below, f"{path}{name}/")

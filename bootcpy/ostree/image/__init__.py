@@ -1,0 +1,1 @@
+"""Images in the repository: fetched, merged, believed, exported."""

@@ -1,0 +1,193 @@
+"""Images that carry an ostree commit: its layers become that very commit again.
+
+The first layer holds the commit and its directories, the chunks after it most of the
+files; what follows are ordinary layers over it (`bootcpy.model.image.oci.classify_layers`).
+"""
+
+import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from bootcpy import paths
+from bootcpy.errors import ImageContentError
+from bootcpy.model.boot.bootable import protects_toplevel
+from bootcpy.model.image.oci import require_diff_id
+from bootcpy.model.image.reference import OstreeRemote, Signature
+from bootcpy.model.image.role import LayerRole
+from bootcpy.ostree.base.bindings import GLib, OSTree
+from bootcpy.ostree.base.commit_tree import CommitTree
+from bootcpy.ostree.base.repo import explained, open_repo, transaction
+from bootcpy.ostree.layers.embedded_objects import (
+    StoredCommitLayer,
+    StoredLayer,
+    require_signature,
+    store_chunk,
+    store_commit_layer,
+    write_embedded,
+)
+from bootcpy.ostree.layers.fetch import BegunLayer, LayerJob, WantedLayer, fetch_layers
+from bootcpy.system.image.skopeo import OpenedImage
+from bootcpy.system.process.child import Child
+
+_AT_ONCE = min(os.cpu_count() or 1, 4)  # each layer keeps one processor busy
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What all layers of one import have in common; `remote` is whose signature is demanded."""
+
+    repo_path: Path
+    fsync: bool
+    remote: str | None
+
+
+class _ObjectsJob(LayerJob):
+    """A layer whose objects a child stores, in a transaction that its parent holds."""
+
+    def __init__(self, begun: BegunLayer, options: _Options, stack: ExitStack) -> None:
+        super().__init__(begun)
+        # The child first, then the transaction: it must not end while the child writes.
+        self._stack = stack.enter_context(ExitStack())
+        self._repo = open_repo(options.repo_path)
+        self._repo.set_disable_fsync(not options.fsync)
+        with explained(_cannot_store(begun.wanted)):
+            self._stack.enter_context(transaction(self._repo))
+        self._child = self._stack.enter_context(Child(lambda: self._store(options.remote)))
+        os.close(begun.blob.fd)
+
+    def _store(self, remote: str | None) -> StoredLayer:
+        if self.wanted.role is LayerRole.COMMIT:
+            return store_commit_layer(self._repo, self.blob.fd, self.counter, remote=remote)
+        return store_chunk(self._repo, self.blob.fd, self.counter)
+
+    @property
+    def children(self) -> Sequence[Child[StoredLayer]]:
+        return [self._child]
+
+    def require_success(self) -> None:
+        self._result()
+
+    def _result(self) -> StoredLayer:
+        with self.naming_layer():
+            return self._child.result()
+
+    def stored(self) -> StoredLayer:
+        """Return what became of the layer; it is durable.
+
+        Raises:
+            ImageContentError: the layer is corrupt or not the one the image names.
+            NoSpaceError: the file system is full.
+        """
+        stored = self._result()
+        require_diff_id(stored.diff_id, self.wanted.layer)
+        with explained(_cannot_store(self.wanted)):
+            self._stack.close()
+        return stored
+
+
+def _cannot_store(wanted: WantedLayer) -> str:
+    return f"cannot store the layer {wanted.layer.blob.digest}"
+
+
+def import_base(
+    repo_path: Path,
+    image: OpenedImage,
+    wanted: Sequence[WantedLayer],
+    *,
+    signature: Signature,
+    fsync: bool,
+    progress: Callable[[dict[int, int]], None],
+) -> Generator[tuple[int, str]]:
+    """Fetch and store the layers of an embedded commit; yield each one's index and commit.
+
+    `wanted` are those that are missing. The commit layer is yielded after all others, and
+    after every object was found that the commit names, so that its ref, once written, names
+    a whole commit: it is not written before. `progress` is told the bytes read so far of
+    the layers under way, by index.
+
+    Raises:
+        ImageUnavailableError: the source failed.
+        ImageContentError: a layer is corrupt, not the one the image names, or the commit
+            is not signed as `signature` demands, or the layers do not hold all of it.
+        NoSpaceError: the file system is full.
+    """
+    remote = signature.name if isinstance(signature, OstreeRemote) else None
+    options = _Options(repo_path, fsync=fsync, remote=remote)
+    commit: tuple[int, StoredCommitLayer] | None = None
+
+    def start(begun: BegunLayer, stack: ExitStack) -> _ObjectsJob:
+        return _ObjectsJob(begun, options, stack)
+
+    fetched = fetch_layers(image, wanted, start, at_once=_AT_ONCE, progress=progress)
+    with closing(fetched) as jobs:
+        for job in jobs:
+            stored = job.stored()
+            if isinstance(stored, StoredCommitLayer):
+                commit = job.index, stored
+            else:
+                yield job.index, stored.commit
+    if commit is not None:
+        index, layer = commit
+        repo = open_repo(repo_path)
+        repo.set_disable_fsync(not fsync)
+        write_embedded(repo, layer, verified=remote is not None)
+        yield index, layer.commit
+
+
+def require_signed(repo: OSTree.Repo, commit: str, signature: Signature) -> None:
+    """Refuse a stored commit that is not signed as `signature` demands.
+
+    Raises:
+        ImageContentError: see `require_signature`.
+    """
+    if not isinstance(signature, OstreeRemote):
+        return
+    with explained(f"the commit {commit} cannot be read"):
+        _, variant = repo.load_variant(OSTree.ObjectType.COMMIT, commit)
+        _, detached = repo.read_commit_detached_metadata(commit, None)
+    # None when there is no detached metadata, which the stubs hide.
+    signatures: GLib.Variant | None = detached
+    require_signature(
+        repo,
+        signature.name,
+        commit,
+        _octets(variant),
+        None if signatures is None else _octets(signatures),
+    )
+
+
+def _octets(variant: GLib.Variant) -> bytes:
+    return bytes(variant.get_data_as_bytes().get_data() or b"")
+
+
+def require_embedded(signature: Signature, *, name: str) -> None:
+    """Refuse to take an image without an embedded commit for one that a remote signed.
+
+    Raises:
+        ImageContentError: `signature` asks for a remote's.
+    """
+    if isinstance(signature, OstreeRemote):
+        raise ImageContentError(
+            f"{name} has no embedded ostree commit that the remote {signature.name} could "
+            "have signed",
+            hint="verify it by policy.json instead: ostree-image-signed:",
+        )
+
+
+def role_of_layers_over(repo_path: Path, base: str | None) -> LayerRole:
+    """Return what ordinary layers over the embedded commit `base`, or over none, are stored as.
+
+    Raises:
+        ImageContentError: the base's prepare-root.conf is malformed or too large.
+    """
+    if base is None:
+        return LayerRole.TREE
+    tree = CommitTree(repo_path, base)
+    # As ostree-ext: the first file counts, although libostree reads both at boot.
+    texts = (tree.read_text(Path(top) / paths.PREPARE_ROOT_CONF) for top in ("etc", "usr/lib"))
+    found = next((text for text in texts if text is not None), None)
+    if found is not None and protects_toplevel(found):
+        return LayerRole.TREE
+    return LayerRole.USR_TREE
