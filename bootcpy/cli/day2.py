@@ -18,7 +18,7 @@ from bootcpy.model.image.reference import (
 )
 
 if TYPE_CHECKING:
-    from bootcpy.verbs.change import Outcome
+    from bootcpy.verbs.host.change import Outcome
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Do not show progress.")]
 Apply = Annotated[
@@ -69,7 +69,7 @@ def upgrade(
         soft_reboot=soft_reboot,
     )
     check_options(options)
-    from bootcpy.verbs import upgrade as verb
+    from bootcpy.verbs.host import upgrade as verb
 
     with progress.opened(quiet=quiet, progress_fd=progress_fd) as sink:
         outcome = verb.upgrade(options, sink)
@@ -131,7 +131,7 @@ def switch(
         reference.seen_from(Path.cwd()),
         ContainerPolicy() if enforce_container_sigpolicy else Insecure(),
     )
-    from bootcpy.verbs import switch as verb
+    from bootcpy.verbs.host import switch as verb
 
     if mutate_in_place:
         _end(verb.switch_in_place(image))
@@ -146,7 +146,7 @@ def rollback(apply: Apply = False, soft_reboot: Soft = None) -> None:
 
     A staged update is discarded.
     """
-    from bootcpy.verbs import rollback as verb
+    from bootcpy.verbs.host import rollback as verb
 
     with progress.opened() as sink:
         outcome = verb.rollback(sink, apply=apply, soft_reboot=soft_reboot)
@@ -161,7 +161,7 @@ def edit(
     quiet: Quiet = False,
 ) -> None:
     """Apply changes made to the spec of the host document that `status` prints."""
-    from bootcpy.verbs import edit as verb
+    from bootcpy.verbs.host import edit as verb
 
     with progress.opened(quiet=quiet) as sink:
         outcome = verb.edit(sink, file=filename)
@@ -174,7 +174,7 @@ def usr_overlay(
     ] = False,
 ) -> None:
     """Lay a writable overlay over /usr until the next boot."""
-    from bootcpy.verbs import usr_overlay as verb
+    from bootcpy.verbs.host import usr_overlay as verb
 
     verb.usr_overlay(read_only=read_only)
 
@@ -184,6 +184,6 @@ def _end(outcome: "Outcome") -> None:
     for line in outcome.lines:
         print_line(line)
     if outcome.reboot:
-        from bootcpy.verbs.change import reboot_now
+        from bootcpy.verbs.host.change import reboot_now
 
         reboot_now()

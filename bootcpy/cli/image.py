@@ -37,7 +37,7 @@ def list_(
     ] = ListFormat.TABLE,
 ) -> None:
     """List the images that this host holds."""
-    from bootcpy.verbs import image as verb
+    from bootcpy.verbs.image import image as verb
 
     names: tuple[str, ...] = ()
     if type_ is not ImageType.LOGICAL:
@@ -62,7 +62,7 @@ def copy_to_storage(
     ] = None,
 ) -> None:
     """Copy an image of this host into podman's storage."""
-    from bootcpy.verbs import image as verb
+    from bootcpy.verbs.image import image as verb
 
     with progress.opened() as sink:
         copied = verb.copy_to_storage(

@@ -190,12 +190,12 @@ def to_disk(
         seed=seed,
     )
     with progress.opened(quiet=quiet or as_json) as sink:
-        from bootcpy.verbs import install_to_disk
+        from bootcpy.verbs.install import to_disk
 
         if not dry_run:
-            install_to_disk.install_to_disk(request, progress=sink)
+            to_disk.install_to_disk(request, progress=sink)
             return
-        with install_to_disk.planned(request, progress=sink) as (plan, _):
+        with to_disk.planned(request, progress=sink) as (plan, _):
             pass
     if as_json:
         print_json(json.dumps(plan.to_json(), indent=2) + "\n")
@@ -217,6 +217,6 @@ def print_configuration(
     ] = False,
 ) -> None:
     """Print the merged install configuration as JSON."""
-    from bootcpy.verbs import print_configuration as verb
+    from bootcpy.verbs.install import print_configuration as verb
 
     print_json(verb.read_config().to_json(with_kargs=everything))

@@ -21,14 +21,14 @@ class Schema(StrEnum):
 
 def boot_check() -> None:
     """Fail if the update that was staged before this boot did not arrive."""
-    from bootcpy.verbs import boot_check as verb
+    from bootcpy.verbs.boot import boot_check as verb
 
     verb.boot_check(Silent())
 
 
 def publish_motd() -> None:
     """Write the message of the day: what is staged, or what was lost."""
-    from bootcpy.verbs import boot_check as verb
+    from bootcpy.verbs.boot import boot_check as verb
 
     verb.publish_motd()
 
@@ -39,21 +39,21 @@ def systemd_generator(
     late: Annotated[Path | None, typer.Argument(help="Not used.")] = None,
 ) -> None:
     """Enable bootc's own units where ostree booted the system (systemd.generator(7))."""
-    from bootcpy.verbs import systemd_generator as verb
+    from bootcpy.verbs.boot import systemd_generator as verb
 
     verb.systemd_generator([each for each in (normal, early, late) if each is not None])
 
 
 def fixup_etc_fstab() -> None:
     """Mount a root that cannot be written read-only by /etc/fstab, too."""
-    from bootcpy.verbs import fixup_fstab as verb
+    from bootcpy.verbs.boot import fixup_fstab as verb
 
     verb.fixup_etc_fstab()
 
 
 def cleanup() -> None:
     """Remove the images, layers and objects that no deployment needs."""
-    from bootcpy.verbs import cleanup as verb
+    from bootcpy.verbs.host import cleanup as verb
 
     with progress.opened() as sink:
         for line in verb.cleanup(sink):
@@ -66,7 +66,7 @@ def fsck(
     ] = False,
 ) -> None:
     """Check what the system boots from, and what the repository promises."""
-    from bootcpy.verbs import fsck as verb
+    from bootcpy.verbs.host import fsck as verb
 
     with progress.opened() as sink:
         findings = verb.fsck(sink, fetch=fetch)

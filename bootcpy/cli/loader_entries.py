@@ -16,7 +16,7 @@ def set_options(
     ] = None,
 ) -> None:
     """Set the kernel arguments that a program owns, in place of those it had before."""
-    from bootcpy.verbs import loader_entries as verb
+    from bootcpy.verbs.host import loader_entries as verb
 
     with progress.opened() as sink:
         outcome = verb.set_options_for_source(source, options, sink)

@@ -49,7 +49,7 @@ def status(
         raise BootcpyError(
             f"Unsupported format version: {format_version}", hint="the only version is 1"
         )
-    from bootcpy.verbs import status as verb
+    from bootcpy.verbs.host import status as verb
 
     found = verb.status(booted_only=booted)
     host = found.host

@@ -20,7 +20,7 @@ from bootcpy.ostree.host import sysroot
 from bootcpy.system.boot import boot_facts
 from bootcpy.system.files.mount import BiosBoot, TargetTree
 from bootcpy.system.image import skopeo
-from bootcpy.verbs.install_to_filesystem import populate
+from bootcpy.verbs.install.to_filesystem import populate
 from tests.system.boot_files import (
     IN_CONTAINER,
     KERNEL,

@@ -12,9 +12,9 @@ from bootcpy.model.boot.bls import Entry, parse_entry
 from bootcpy.model.boot.cmdline import split_kargs
 from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.system.files.fsverity import has_verity
-from bootcpy.verbs.change import System, changing
-from bootcpy.verbs.fsck_layers import check_layers
-from bootcpy.verbs.rights import require_rights
+from bootcpy.verbs.base.rights import require_rights
+from bootcpy.verbs.host.change import System, changing
+from bootcpy.verbs.host.fsck_layers import check_layers
 
 _BOOT = Path("/boot")
 _YES = frozenset({"yes", "true", "1"})

@@ -38,10 +38,10 @@ from bootcpy.ostree.host.booted import locked_system
 from bootcpy.ostree.image import importer
 from bootcpy.system.host import notice, systemd
 from bootcpy.system.image.skopeo import OpenedImage, opened
-from bootcpy.verbs import soft_reboot
-from bootcpy.verbs.acceptance import note_accepted, require_accepted
-from bootcpy.verbs.boot_check import forget_overtaken, note_staged
-from bootcpy.verbs.rights import require_rights
+from bootcpy.verbs.base.acceptance import note_accepted, require_accepted
+from bootcpy.verbs.base.rights import require_rights
+from bootcpy.verbs.boot.boot_check import forget_overtaken, note_staged
+from bootcpy.verbs.host import soft_reboot
 
 REPO = paths.SYSROOT / paths.REPO
 _ATTEMPTS = 4

@@ -1,8 +1,8 @@
 """`bootc internals cleanup`: remove what no deployment needs."""
 
 from bootcpy.model.base.progress import Progress
-from bootcpy.verbs.change import changing
-from bootcpy.verbs.stage import clean_up
+from bootcpy.verbs.host.change import changing
+from bootcpy.verbs.host.stage import clean_up
 
 
 def cleanup(progress: Progress) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.host.decisions import Decision, Reorder, SoftReboot, decide_rollback
 from bootcpy.system.host import systemd
-from bootcpy.verbs.change import Outcome, System, carry_out, changing, digest_of
-from bootcpy.verbs.soft_reboot import require_possible
+from bootcpy.verbs.host.change import Outcome, System, carry_out, changing, digest_of
+from bootcpy.verbs.host.soft_reboot import require_possible
 
 
 def rollback(

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 from bootcpy.errors import BootcpyError, EnvironmentMismatchError
 from bootcpy.system.host import environment
-from bootcpy.verbs.rights import require_rights
+from bootcpy.verbs.base.rights import require_rights
 
 
 def usr_overlay(*, read_only: bool = False) -> NoReturn:

@@ -23,8 +23,8 @@ from bootcpy.ostree.image.refs import find_image_commit
 from bootcpy.ostree.image.verified import find_image
 from bootcpy.system.host import notice
 from bootcpy.system.image.skopeo import OpenedImage
-from bootcpy.verbs.acceptance import is_accepted, note_accepted, require_accepted
-from bootcpy.verbs.change import (
+from bootcpy.verbs.base.acceptance import is_accepted, note_accepted, require_accepted
+from bootcpy.verbs.host.change import (
     Outcome,
     System,
     carry_out,
@@ -35,8 +35,8 @@ from bootcpy.verbs.change import (
     record_of,
     with_image,
 )
-from bootcpy.verbs.soft_reboot import require_possible
-from bootcpy.verbs.stage import require_bootable_here, stage_commit
+from bootcpy.verbs.host.soft_reboot import require_possible
+from bootcpy.verbs.host.stage import require_bootable_here, stage_commit
 
 
 def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:

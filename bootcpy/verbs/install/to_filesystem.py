@@ -23,7 +23,7 @@ from bootcpy.system.boot import bootloader
 from bootcpy.system.files import below, durable
 from bootcpy.system.files.mount import TargetTree
 from bootcpy.system.image.skopeo import OpenedImage
-from bootcpy.verbs.acceptance import note_accepted
+from bootcpy.verbs.base.acceptance import note_accepted
 
 _FSTAB = Path("etc/fstab")
 _ROOT_SSH = Path("etc/tmpfiles.d/bootc-root-ssh.conf")

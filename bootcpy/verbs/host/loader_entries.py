@@ -8,9 +8,9 @@ from bootcpy.ostree.host import staging
 from bootcpy.ostree.host.etc_check import require_mergeable_etc
 from bootcpy.ostree.host.owned_kargs import owned_kargs, require_support
 from bootcpy.system.host import notice
-from bootcpy.verbs.boot_check import note_staged
-from bootcpy.verbs.change import Outcome, System, changing
-from bootcpy.verbs.stage import clean_up
+from bootcpy.verbs.boot.boot_check import note_staged
+from bootcpy.verbs.host.change import Outcome, System, changing
+from bootcpy.verbs.host.stage import clean_up
 
 
 def set_options_for_source(source: str, options: str | None, progress: Progress) -> Outcome:

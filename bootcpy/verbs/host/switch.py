@@ -12,7 +12,7 @@ from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.ostree.host import staging
 from bootcpy.system.files import durable
 from bootcpy.system.image.skopeo import OpenedImage
-from bootcpy.verbs.change import (
+from bootcpy.verbs.host.change import (
     Outcome,
     System,
     changing,
@@ -20,9 +20,9 @@ from bootcpy.verbs.change import (
     record_of,
     with_image,
 )
-from bootcpy.verbs.rollback import reorder
-from bootcpy.verbs.soft_reboot import require_possible
-from bootcpy.verbs.stage import require_bootable_here, stage_commit
+from bootcpy.verbs.host.rollback import reorder
+from bootcpy.verbs.host.soft_reboot import require_possible
+from bootcpy.verbs.host.stage import require_bootable_here, stage_commit
 
 
 def switch(

@@ -15,7 +15,7 @@ from bootcpy.model.image.oci_archive import Blob
 from bootcpy.model.image.reference import ImageReference, Transport
 from bootcpy.system.host import environment
 from bootcpy.system.process.run import run
-from bootcpy.verbs.rights import require_rights
+from bootcpy.verbs.base.rights import require_rights
 
 DEFAULT_TARGET = "localhost/bootc"
 _WORK_PARENT = Path("/var/tmp")  # noqa: S108 - on disk, as an image is too large for /tmp

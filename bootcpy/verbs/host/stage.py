@@ -26,9 +26,9 @@ from bootcpy.ostree.host.sysroot import supports_composefs
 from bootcpy.ostree.image.sepolicy import require_own_policy_of_commit
 from bootcpy.system.host import environment, notice, systemd
 from bootcpy.system.image.skopeo import OpenedImage
-from bootcpy.verbs.boot_check import note_staged
-from bootcpy.verbs.change import REPO, Outcome, System, boot_space, finish
-from bootcpy.verbs.soft_reboot import require_no_obstacle
+from bootcpy.verbs.boot.boot_check import note_staged
+from bootcpy.verbs.host.change import REPO, Outcome, System, boot_space, finish
+from bootcpy.verbs.host.soft_reboot import require_no_obstacle
 
 # progress-v0: three steps are counted, four are named, and the last event names cleanup twice.
 _STEPS = (

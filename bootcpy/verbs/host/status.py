@@ -54,7 +54,7 @@ def read_warning() -> Arrival | None:
     """
     if staged_record.read_record() is None and staged_record.read_failure() is None:
         return None
-    from bootcpy.verbs.boot_check import read_arrival  # noqa: PLC0415 - hardly ever needed
+    from bootcpy.verbs.boot.boot_check import read_arrival  # noqa: PLC0415 - hardly ever needed
 
     arrival = read_arrival()
     return arrival if arrival.message else None

@@ -46,8 +46,8 @@ from bootcpy.system.files.drop_ins import read_drop_ins
 from bootcpy.system.host import environment
 from bootcpy.system.image import containers_storage, skopeo
 from bootcpy.system.image.check import check_local_image
-from bootcpy.verbs import install_to_filesystem
-from bootcpy.verbs.print_configuration import read_config
+from bootcpy.verbs.install import to_filesystem
+from bootcpy.verbs.install.print_configuration import read_config
 
 _OWN_ROOT = Path("/")
 _NODES = paths.RUN / "nodes"
@@ -254,7 +254,7 @@ def _fill(disk: Path, plan: InstallPlan, image: skopeo.OpenedImage, progress: Pr
             mount.mounted(devices[Role.ROOT], target.root, filesystem=plan.filesystem.value)
         )
         target.root.chmod(0o755)
-        install_to_filesystem.populate(target, plan.deploy, image, progress)
+        to_filesystem.populate(target, plan.deploy, image, progress)
         (target.root / "boot/efi").mkdir(exist_ok=True)  # where the ESP may be mounted later
         with progress.step("Finishing: trimming and writing out"):
             filesystem.finish(target.root)

@@ -13,9 +13,9 @@ from bootcpy.model.host.document_text import to_yaml
 from bootcpy.model.host.edited_spec import parse_edited_spec
 from bootcpy.model.host.status import host_from_state
 from bootcpy.system.process.run import spawn
-from bootcpy.verbs.change import Outcome, changing
-from bootcpy.verbs.rollback import reorder
-from bootcpy.verbs.switch import fetch_and_stage
+from bootcpy.verbs.host.change import Outcome, changing
+from bootcpy.verbs.host.rollback import reorder
+from bootcpy.verbs.host.switch import fetch_and_stage
 
 _EDITORS = ("/usr/bin/nano", "/usr/bin/vim", "/usr/bin/vi")
 _HINT = "set EDITOR, or use --filename"

@@ -1,0 +1,1 @@
+"""What units run while a host boots."""
