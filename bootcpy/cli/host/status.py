@@ -59,7 +59,7 @@ def status(
         print_line(f"hint: {arrival.hint}", file=sys.stderr)
     match form or _default_form(json_wanted=json_):
         case OutputFormat.HUMANREADABLE:
-            from bootcpy.cli.render_host import render_host
+            from bootcpy.cli.host.status_text import render_host
 
             sys.stdout.write(render_host(host, verbose=verbose, accepted=found.accepted))
         case OutputFormat.YAML:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from bootcpy.cli.render_plan import render_plan, share_cells
+from bootcpy.cli.install.plan_text import render_plan, share_cells
 from bootcpy.model.base.size import GIB, MIB, TIB
 from bootcpy.model.install.layout import DiskFacts
 from bootcpy.model.install.target import TargetState

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from bootcpy.cli.render_host import render_host
+from bootcpy.cli.host.status_text import render_host
 from bootcpy.model.host.deployments import Deployment, ImageRecord, Unlocked
 from bootcpy.model.host.status import host_from_state
 from tests.unit.model.host.states import DIGEST_1, DIGEST_2, DIGEST_3, deployment, record, state

@@ -200,7 +200,7 @@ def to_disk(
     if as_json:
         print_json(json.dumps(plan.to_json(), indent=2) + "\n")
     else:
-        from bootcpy.cli.render_plan import render_plan
+        from bootcpy.cli.install.plan_text import render_plan
 
         print(render_plan(plan), end="")
 

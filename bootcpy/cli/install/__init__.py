@@ -1,0 +1,1 @@
+"""The words of `bootc install ...`, and the plan as text."""
