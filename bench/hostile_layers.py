@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from bench.in_container import measure
 
 if TYPE_CHECKING:
-    from tests.system.oci_images import LayerBlob
+    from tests.system.support.oci_images import LayerBlob
 
 _MIB = 1 << 20
 _GOAL_MIB = 200
@@ -36,7 +36,7 @@ _IMPORT = """
 import sys
 from pathlib import Path
 from bootcpy.model.image.reference import ImageReference
-from tests.system.pulls import pull
+from tests.system.support.pulls import pull
 pull(Path(sys.argv[1]), ImageReference.parse(sys.argv[2]))
 """
 
@@ -45,7 +45,7 @@ def inside(runs: int, directory: Path) -> None:
     """Measure and print the report; called in the container."""
     from tests.hostile_layers import SHAPES, layer  # noqa: PLC0415 - only the image has what it needs
     from tests.layers import file  # noqa: PLC0415
-    from tests.system.oci_images import LayerBlob  # noqa: PLC0415
+    from tests.system.support.oci_images import LayerBlob  # noqa: PLC0415
 
     print(f"{runs} runs, medians                     import   tar -t    ratio   memory")
     for shape, count in _COUNTS.items():
@@ -56,8 +56,8 @@ def inside(runs: int, directory: Path) -> None:
 
 
 def _report(name: str, layers: "Sequence[LayerBlob]", runs: int, directory: Path) -> None:
-    from tests.system.memory import run_and_watch  # noqa: PLC0415
-    from tests.system.oci_images import OciDirectory  # noqa: PLC0415
+    from tests.system.support.memory import run_and_watch  # noqa: PLC0415
+    from tests.system.support.oci_images import OciDirectory  # noqa: PLC0415
 
     place = directory / "layers"
     times, plain, peaks = [], [], []

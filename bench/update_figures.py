@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.install import tree_memory_bytes
-from tests.system.booted_host import BootedHost
-from tests.system.faulty_registry import FaultyRegistry, serving
-from tests.system.oci_layout import BASE, write_image
+from tests.system.support.booted_host import BootedHost
+from tests.system.support.faulty_registry import FaultyRegistry, serving
+from tests.system.support.oci_layout import BASE, write_image
 
 _BIG_LAYER_BYTES = 200_000_000
 _GOAL_STATUS_MS = 150

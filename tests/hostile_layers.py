@@ -5,7 +5,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
-from tests.system.oci_images import LayerBlob
+from tests.system.support.oci_images import LayerBlob
 
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _CHUNK_BYTES = 1 << 20

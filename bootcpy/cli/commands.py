@@ -50,20 +50,22 @@ GROUPS = {
 }
 
 COMMANDS: tuple[Command, ...] = (
-    Command(words="status", function="status:status"),
-    Command(words="upgrade", function="day2:upgrade"),
-    Command(words="update", function="day2:upgrade", hidden=True),
-    Command(words="switch", function="day2:switch"),
-    Command(words="rollback", function="day2:rollback"),
-    Command(words="edit", function="day2:edit"),
-    Command(words="usr-overlay", function="day2:usr_overlay"),
-    Command(words="usroverlay", function="day2:usr_overlay", hidden=True),
+    Command(words="status", function="host.status:status"),
+    Command(words="upgrade", function="host.changes:upgrade"),
+    Command(words="update", function="host.changes:upgrade", hidden=True),
+    Command(words="switch", function="host.changes:switch"),
+    Command(words="rollback", function="host.changes:rollback"),
+    Command(words="edit", function="host.changes:edit"),
+    Command(words="usr-overlay", function="host.changes:usr_overlay"),
+    Command(words="usroverlay", function="host.changes:usr_overlay", hidden=True),
     Command(words="container prepare", function="container:prepare"),
-    Command(words="install to-disk", function="install:to_disk"),
-    Command(words="install print-configuration", function="install:print_configuration"),
+    Command(words="install to-disk", function="install.command:to_disk"),
+    Command(words="install print-configuration", function="install.command:print_configuration"),
     Command(words="image list", function="image:list_"),
     Command(words="image copy-to-storage", function="image:copy_to_storage"),
-    Command(words="loader-entries set-options-for-source", function="loader_entries:set_options"),
+    Command(
+        words="loader-entries set-options-for-source", function="host.loader_entries:set_options"
+    ),
     Command(words="completion", function="completion:completion", hidden=True),
     Command(words="internals boot-check", function="internals:boot_check"),
     Command(words="internals publish-motd", function="internals:publish_motd"),

@@ -9,7 +9,7 @@ def prepare() -> None:
     Takes a Debian or Ubuntu root file system with one kernel, dracut and ostree-boot, and
     can be run again at the end of every derived image.
     """
-    from bootcpy.verbs.build import prepare
+    from bootcpy.verbs.container import prepare
 
     with progress.opened() as sink:
         prepare.prepare(sink)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.marks import MAY_MOUNT
+from tests.system.support.marks import MAY_MOUNT
 
 pytest.register_assert_rewrite("tests.hostile.ground")
 

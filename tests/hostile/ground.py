@@ -1,8 +1,8 @@
 """The ground that hostile input is tried on, and what must hold after every try.
 
-A ground is a host that seems booted (`tests.system.booted_host`), installed by our own code.
-The program runs on it as a user types it. Whatever the input, the same must be true afterwards:
-see `Ground.check`.
+A ground is a host that seems booted (`tests.system.support.booted_host`), installed by our own
+code. The program runs on it as a user types it. Whatever the input, the same must be true
+afterwards: see `Ground.check`.
 """
 
 import json
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from tests.hostile.images import BASE, MIB, Layout, layer
 from tests.layers import file
-from tests.system.booted_host import BootedHost
-from tests.system.installed_host import installed
-from tests.system.pulls import listing
+from tests.system.support.booted_host import BootedHost
+from tests.system.support.installed_host import installed
+from tests.system.support.pulls import listing
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MEMORY_LIMIT = 200 * MIB

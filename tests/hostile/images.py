@@ -10,7 +10,7 @@ from typing import Any
 
 from bootcpy.model.image.oci import ARCHITECTURES
 from tests.layers import Member, compressed, directory, file, sha256, tar
-from tests.system.disks import initramfs
+from tests.system.support.disks import initramfs
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"

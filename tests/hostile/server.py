@@ -22,13 +22,13 @@ from bootcpy.cli import app
 from bootcpy.cli.commands import COMMANDS
 
 _VERBS = (
-    "change",
-    "edit",
-    "fsck",
-    "install_to_disk",
-    "status",
-    "switch",
-    "upgrade",
+    "host.change",
+    "host.edit",
+    "host.fsck",
+    "host.status",
+    "host.switch",
+    "host.upgrade",
+    "install.to_disk",
 )
 _LIBRARIES = ("rich.progress", "sh", "tomlkit", "yaml")
 _PR_SET_CHILD_SUBREAPER = 36

@@ -10,7 +10,7 @@ import pytest
 
 from tests.hostile.ground import Ground, Row, switch
 from tests.hostile.images import KERNEL, MIB, PREPARE_ROOT, Layout, layer, tree
-from tests.system.disks import initramfs
+from tests.system.support.disks import initramfs
 
 _GOOD = initramfs(PREPARE_ROOT)
 _OTHER = initramfs("usr/bin/other")

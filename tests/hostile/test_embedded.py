@@ -15,7 +15,7 @@ from bootcpy.ostree.base.repo import open_repo
 from tests.hostile.ground import Ground, Row, Words
 from tests.hostile.images import FILES, MIB, Blob, Layout, of_tar
 from tests.layers import Member, directory, file, hardlink, symlink, tar
-from tests.system.encapsulate import REPO, Encapsulation, object_path
+from tests.system.support.encapsulate import REPO, Encapsulation, object_path
 
 _ZERO, _ONE, _TWO = ("0" * 64, "1" * 64, "2" * 64)
 _Change = Callable[[list[Member]], list[Member]]

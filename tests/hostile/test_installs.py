@@ -10,7 +10,7 @@ import pytest
 from tests.hostile.ground import Ground, Row, Words
 from tests.hostile.images import BASE, KERNEL, Blob, Layout, layer, tree
 from tests.layers import Member, directory, file, symlink
-from tests.system.disks import new_disk_file
+from tests.system.support.disks import new_disk_file
 
 
 def _row(

@@ -7,7 +7,7 @@ import pytest
 from tests.hostile.ground import Ground, Row, switch
 from tests.hostile.images import KERNEL, MIB, PREPARE_ROOT, Layout, layer, tree
 from tests.layers import Member, directory, file, symlink
-from tests.system.disks import initramfs
+from tests.system.support.disks import initramfs
 
 _KARGS_D = "usr/lib/bootc/kargs.d"
 _CONF = "usr/lib/ostree/prepare-root.conf"

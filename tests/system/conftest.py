@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from bootcpy.ostree.base.repo import open_repo
-from tests.system.booted_host import BootedHost
-from tests.system.disks import new_disk_file, small_system
-from tests.system.encapsulate import Attributes, Commit, Encapsulation
-from tests.system.installed_host import KARGS_1, installed
-from tests.system.marks import MAY_MOUNT
-from tests.system.oci_images import OciDirectory
-from tests.system.oci_layout import BASE, write_image
-from tests.system.pulls import ostree
+from tests.system.support.booted_host import BootedHost
+from tests.system.support.disks import new_disk_file, small_system
+from tests.system.support.encapsulate import Attributes, Commit, Encapsulation
+from tests.system.support.installed_host import KARGS_1, installed
+from tests.system.support.marks import MAY_MOUNT
+from tests.system.support.oci_images import OciDirectory
+from tests.system.support.oci_layout import BASE, write_image
+from tests.system.support.pulls import ostree
 from tools.registry import REGISTRY, Registry, serving
 
 # The only place skopeo looks at besides root's home.

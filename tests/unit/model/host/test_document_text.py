@@ -18,7 +18,7 @@ from bootcpy.model.host.document_text import (
 from bootcpy.model.host.status import host_from_state
 from tests.unit.model.host.states import DIGEST_2, deployment, record, state
 
-_SCHEMA_FILE = Path(__file__).parents[3] / "docs" / "host-v1.schema.json"
+_SCHEMA_FILE = Path(__file__).parents[4] / "docs" / "host-v1.schema.json"
 
 _NOT_DEPLOYED = (
     '{"apiVersion":"org.containers.bootc/v1","kind":"BootcHost","metadata":{"name":"host"},'
