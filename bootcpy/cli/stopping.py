@@ -73,6 +73,9 @@ class Stopping:
             signal.signal(each, signal.SIG_DFL if ends else handler)
         if self._hooks is not None and not self._to_the_end:
             sys.excepthook, sys.unraisablehook = self._hooks
+        # Python 3.11 turns what is raised while a class is made into a RuntimeError.
+        if error is not None and isinstance(error.__cause__, Stopped):
+            raise error.__cause__ from None
 
     def _arrived(self, signum: int, _frame: FrameType | None) -> None:
         self._signals += 1

@@ -161,6 +161,21 @@ def test_a_hangup_that_is_ignored_stays_ignored() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "on\n", "")
 
 
+def test_a_signal_while_a_class_is_made() -> None:
+    status, lines, stderr = run(
+        """
+        class Told:
+            def __set_name__(self, owner, name):
+                send()
+                wait()
+
+        class Owner:
+            told = Told()
+        """
+    )
+    assert (status, lines, stderr) == (143, ["stopped by SIGTERM"], "")
+
+
 def test_the_handlers_stand_before_anything_slow_is_imported() -> None:
     slow = ("typer", "click", "dataclasses", "inspect", "logging", "shutil", "tempfile", "ctypes")
     script = f"import sys, bootcpy.cli.app; print([m for m in {slow!r} if m in sys.modules])"
