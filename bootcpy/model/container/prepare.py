@@ -118,7 +118,7 @@ def plan_kernel(
             )
 
 
-class Kind(StrEnum):
+class EntryKind(StrEnum):
     """What stands at a path, not following a link."""
 
     ABSENT = "absent"
@@ -131,7 +131,7 @@ class Kind(StrEnum):
 class TopLevel:
     """What stands at a top-level name."""
 
-    kind: Kind
+    kind: EntryKind
     target: str | None = None  # of a link
 
 
@@ -168,12 +168,12 @@ def plan_top_level(found: Mapping[str, TopLevel]) -> tuple[MoveAndLink, ...]:
     """
     steps = []
     for name, destination, mode in _LINKS:
-        there = found.get(name, TopLevel(kind=Kind.ABSENT))
+        there = found.get(name, TopLevel(kind=EntryKind.ABSENT))
         match there.kind:
-            case Kind.LINK if there.target is not None and there.target.strip("/") == destination:
+            case EntryKind.LINK if there.target and there.target.strip("/") == destination:
                 continue
-            case Kind.ABSENT | Kind.DIRECTORY:
-                contents = there.kind is Kind.DIRECTORY
+            case EntryKind.ABSENT | EntryKind.DIRECTORY:
+                contents = there.kind is EntryKind.DIRECTORY
                 steps.append(
                     MoveAndLink(name=name, destination=destination, mode=mode, contents=contents)
                 )

@@ -15,7 +15,7 @@ _LINK_HOPS = 40  # as the kernel
 _READ_ONLY = frozenset({"usr", "etc", "bin", "sbin", "lib", "lib64"})
 
 
-class Kind(StrEnum):
+class EtcKind(StrEnum):
     """What a path is, without following links."""
 
     DIRECTORY = "directory"
@@ -28,7 +28,7 @@ class Kind(StrEnum):
 class Node:
     """What libostree compares; `content` is a digest, or a link's target."""
 
-    kind: Kind
+    kind: EtcKind
     mode: int
     uid: int
     gid: int
@@ -39,7 +39,7 @@ class Node:
 class Incoming:
     """What the new image has at a path, and where a link of it points to."""
 
-    kind: Kind
+    kind: EtcKind
     target: str = ""
 
 
@@ -56,8 +56,8 @@ def find_conflicts(
         if not _differs(shipped.get(path), current.get(path)):
             continue
         node = current.get(path)
-        clashes = node is not None and node.kind is not Kind.DIRECTORY
-        if node is not None and clashes and _kind(incoming.get(path)) is Kind.DIRECTORY:
+        clashes = node is not None and node.kind is not EtcKind.DIRECTORY
+        if node is not None and clashes and _kind(incoming.get(path)) is EtcKind.DIRECTORY:
             found[path] = f"/etc/{path} is a {node.kind} here and a directory in the image"
         for parent in _parents(path):
             if not (_is_directory(shipped.get(parent)) and _is_directory(current.get(parent))):
@@ -65,7 +65,7 @@ def find_conflicts(
             there = incoming.get(parent)
             # Through a link the changes are written to where it leads; a removal is not.
             blocked = node is not None and _leads_nowhere(parent, incoming)
-            if there is not None and (there.kind is Kind.FILE or blocked):
+            if there is not None and (there.kind is EtcKind.FILE or blocked):
                 found[parent] = (
                     f"/etc/{parent} is a directory with changes here "
                     f"and a {there.kind} in the image"
@@ -75,7 +75,7 @@ def find_conflicts(
 
 def find_left_behind(current: Mapping[str, Node]) -> tuple[str, ...]:
     """Return what the merge does not carry over and does not fail at either, by path."""
-    return tuple(sorted(path for path, node in current.items() if node.kind is Kind.SPECIAL))
+    return tuple(sorted(path for path, node in current.items() if node.kind is EtcKind.SPECIAL))
 
 
 def _differs(shipped: Node | None, current: Node | None) -> bool:
@@ -86,10 +86,10 @@ def _differs(shipped: Node | None, current: Node | None) -> bool:
 
 
 def _is_directory(node: Node | None) -> bool:
-    return node is not None and node.kind is Kind.DIRECTORY
+    return node is not None and node.kind is EtcKind.DIRECTORY
 
 
-def _kind(incoming: Incoming | None) -> Kind | None:
+def _kind(incoming: Incoming | None) -> EtcKind | None:
     return None if incoming is None else incoming.kind
 
 
@@ -101,7 +101,7 @@ def _leads_nowhere(path: str, incoming: Mapping[str, Incoming]) -> bool:
     """
     for _hop in range(_LINK_HOPS):
         there = incoming.get(path)
-        if there is None or there.kind is not Kind.LINK:
+        if there is None or there.kind is not EtcKind.LINK:
             return there is None
         if there.target.startswith("/"):
             return normpath(there.target.lstrip("/")).partition("/")[0] in _READ_ONLY

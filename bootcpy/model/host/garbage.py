@@ -11,7 +11,7 @@ from bootcpy.model.image.reference import ImageReference, escape_ref
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredImage:
+class ImageRefFacts:
     """An image ref of the repository.
 
     Attributes:
@@ -54,7 +54,7 @@ class Pruned:
 
 
 def plan_gc(
-    images: Collection[StoredImage],
+    images: Collection[ImageRefFacts],
     *,
     deployed: Collection[ImageReference],
     rooted_layers: Iterable[str],

@@ -11,14 +11,14 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blob:
+class FileBlob:
     """A stored file by its content: `sha256:...` and its size."""
 
     digest: str
     size_bytes: int
 
 
-def renewed_config(text: str, layers: Sequence[Blob]) -> str:
+def renewed_config(text: str, layers: Sequence[FileBlob]) -> str:
     """Return the configuration `text` with `layers`, plain tars, as the root file system.
 
     The history stays if it tells of as many layers.
@@ -31,7 +31,7 @@ def renewed_config(text: str, layers: Sequence[Blob]) -> str:
     return json.dumps(config)
 
 
-def manifest_of(config: Blob, layers: Sequence[Blob]) -> str:
+def manifest_of(config: FileBlob, layers: Sequence[FileBlob]) -> str:
     """Return the manifest of an image of plain tars."""
     return json.dumps({
         "schemaVersion": 2,
@@ -41,10 +41,10 @@ def manifest_of(config: Blob, layers: Sequence[Blob]) -> str:
     })
 
 
-def index_of(manifest: Blob) -> str:
+def index_of(manifest: FileBlob) -> str:
     """Return the index of an OCI layout that holds one image."""
     return json.dumps({"schemaVersion": 2, "manifests": [_descriptor(manifest, MANIFEST_TYPE)]})
 
 
-def _descriptor(blob: Blob, media_type: str) -> dict[str, object]:
+def _descriptor(blob: FileBlob, media_type: str) -> dict[str, object]:
     return {"mediaType": media_type, "digest": blob.digest, "size": blob.size_bytes}

@@ -18,7 +18,7 @@ from bootcpy.model.layers.limits import (
     shown,
     too_many,
 )
-from bootcpy.model.layers.records import Kind, Path, path_of
+from bootcpy.model.layers.records import MemberKind, Path, path_of
 
 # Where files wait that podman's storage turned into links into the image's repository. No member
 # can have this name, and nothing is left of it in the tree.
@@ -91,7 +91,7 @@ class _Builder:
             self.descend(above)
         holder = self.open[-1]
         first = path.first.number, path.first.uid, path.first.gid
-        if path.last.kind is Kind.DIRECTORY:
+        if path.last.kind is MemberKind.DIRECTORY:
             self.enter(path.key, name, path.last.payload, first)
             return
         if holder.first is None or first < holder.first:
@@ -162,12 +162,12 @@ def build_tree(
     link = next(links, None)
     for path in paths:
         if not path.key:
-            if path.kinds > 1 or path.last.kind is not Kind.DIRECTORY:
+            if path.kinds > 1 or path.last.kind is not MemberKind.DIRECTORY:
                 raise _two_kinds(path.key)
             builder.open[0].meta = path.last.payload
             continue
         content = None
-        if path.last.kind is Kind.LINK:
+        if path.last.kind is MemberKind.LINK:
             assert link is not None  # noqa: S101 - there is one for each, in the same order
             assert link[0] == path.key  # noqa: S101
             content, link = link[1], next(links, None)

@@ -11,7 +11,7 @@ from bootcpy.errors import ImageContentError
 from bootcpy.model.layers.limits import CHAINED_LINKS, hostile, shown, too_many
 from bootcpy.model.layers.records import (
     CHECKSUM_BYTES,
-    Kind,
+    MemberKind,
     Path,
     grouped,
     pack_request,
@@ -45,11 +45,11 @@ def resolve_links(
     """
     requests, answers = new_sorter(), new_sorter()
     for path in grouped(records):
-        if path.last.kind is Kind.LINK:
+        if path.last.kind is MemberKind.LINK:
             requests.add(pack_request(path.last.payload, path.last.number, path.key))
     chained: list[tuple[int, bytes, bytes]] = []
     for (target, number, key), found in _joined(requests, records):
-        if found is not None and found.last.kind is Kind.LINK and found.last.number < number:
+        if found is not None and found.last.kind is MemberKind.LINK and found.last.number < number:
             chained.append((number, key, target))
             if len(chained) > CHAINED_LINKS:
                 raise too_many("hard links to hard links", CHAINED_LINKS)

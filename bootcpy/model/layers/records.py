@@ -17,7 +17,7 @@ _END: Final = b"\0\0"
 _FACTS: Final = struct.Struct(">QIIB")  # big-endian, so that members sort by their number
 
 
-class Kind(IntEnum):
+class MemberKind(IntEnum):
     """What a member is in the tree."""
 
     DIRECTORY = 0
@@ -39,7 +39,7 @@ class Record(NamedTuple):
     number: int
     uid: int
     gid: int
-    kind: Kind
+    kind: MemberKind
     payload: bytes
 
 
@@ -63,7 +63,7 @@ def unpack(octets: bytes) -> Record:
     """Return the record that `pack` was given."""
     end = octets.index(_END)
     number, uid, gid, kind = _FACTS.unpack_from(octets, end + 2)
-    return Record(octets[:end], number, uid, gid, Kind(kind), octets[end + 2 + _FACTS.size :])
+    return Record(octets[:end], number, uid, gid, MemberKind(kind), octets[end + 2 + _FACTS.size :])
 
 
 class Path(NamedTuple):
@@ -92,10 +92,10 @@ def grouped(ordered: Iterable[bytes]) -> Iterator[Path]:
         for record in records:
             if first is None or last is None:
                 first = record
-            elif (record.kind is Kind.DIRECTORY) is not (last.kind is Kind.DIRECTORY):
+            elif (record.kind is MemberKind.DIRECTORY) is not (last.kind is MemberKind.DIRECTORY):
                 kinds = 2
             last = record
-            if record.kind is Kind.FILE:
+            if record.kind is MemberKind.FILE:
                 file = record
         assert first is not None  # noqa: S101 - a group has members
         assert last is not None  # noqa: S101

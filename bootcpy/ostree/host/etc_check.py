@@ -6,7 +6,7 @@ from pathlib import Path
 from bootcpy import paths
 from bootcpy.errors import DeploymentError
 from bootcpy.model.base.listing import shown_few
-from bootcpy.model.host.etc_merge import Incoming, Kind, find_conflicts, find_left_behind
+from bootcpy.model.host.etc_merge import EtcKind, Incoming, find_conflicts, find_left_behind
 from bootcpy.model.layers.tree import Directory
 from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.base.objects import open_tree
@@ -51,9 +51,9 @@ def _walk(objects: Path, directory: Directory, path: str) -> Iterator[tuple[str,
     for name, checksum in directory.files.items():
         file = objects / checksum[:2] / f"{checksum[2:]}.file"
         if file.is_symlink():
-            yield f"{path}{name}", Incoming(kind=Kind.LINK, target=str(file.readlink()))
+            yield f"{path}{name}", Incoming(kind=EtcKind.LINK, target=str(file.readlink()))
         else:
-            yield f"{path}{name}", Incoming(kind=Kind.FILE)
+            yield f"{path}{name}", Incoming(kind=EtcKind.FILE)
     for name, below in directory.dirs.items():
-        yield f"{path}{name}", Incoming(kind=Kind.DIRECTORY)
+        yield f"{path}{name}", Incoming(kind=EtcKind.DIRECTORY)
         yield from _walk(objects, below, f"{path}{name}/")

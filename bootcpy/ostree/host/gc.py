@@ -6,7 +6,7 @@ from collections.abc import Collection
 from itertools import count
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.host.garbage import Garbage, Pruned, StoredImage, plan_gc
+from bootcpy.model.host.garbage import Garbage, ImageRefFacts, Pruned, plan_gc
 from bootcpy.model.image.oci import ImageConfig, Manifest
 from bootcpy.model.image.reference import ImageReference
 from bootcpy.model.image.role import IMAGE_RECORDS, LAYER_RECORDS, image_record, layer_records
@@ -104,7 +104,9 @@ def _find_garbage(repo: OSTree.Repo, deployed: Collection[ImageReference]) -> Ga
     images = []
     for ref, commit in list_image_refs(repo).items():
         layers, records = _needs_of(repo, commit)
-        images.append(StoredImage(ref=ref, reference=image_of(ref), layers=layers, records=records))
+        images.append(
+            ImageRefFacts(ref=ref, reference=image_of(ref), layers=layers, records=records)
+        )
     roots = {commit for prefix in _ROOT_REFS for commit in list_refs(repo, prefix).values()}
     needed = [_needs_of(repo, commit) for commit in roots]
     return plan_gc(

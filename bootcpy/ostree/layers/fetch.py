@@ -17,7 +17,12 @@ from bootcpy.model.image.failures import explain_blob_failure
 from bootcpy.model.image.oci import Descriptor, Layer
 from bootcpy.model.image.patience import explain_stall
 from bootcpy.model.image.role import LayerRole
-from bootcpy.system.image.skopeo import Blob, OpenedImage, ProxyRequestError, ProxyStalledError
+from bootcpy.system.image.skopeo import (
+    BlobStream,
+    OpenedImage,
+    ProxyRequestError,
+    ProxyStalledError,
+)
 from bootcpy.system.layers.tar import ByteCounter
 from bootcpy.system.process.child import Child
 from bootcpy.system.process.stalls import PipeProbe, Watch
@@ -57,7 +62,7 @@ class BegunLayer:
 
     index: int
     wanted: WantedLayer
-    blob: Blob
+    blob: BlobStream
     pipe: PipeProbe
 
 
@@ -194,7 +199,7 @@ def _begin(image: OpenedImage, index: int, wanted: WantedLayer, stack: ExitStack
     return BegunLayer(index, wanted, blob, pipe)
 
 
-def _start_blob(image: OpenedImage, wanted: WantedLayer) -> Blob:
+def _start_blob(image: OpenedImage, wanted: WantedLayer) -> BlobStream:
     try:
         return image.start_blob(wanted.blob)
     except ProxyRequestError as e:

@@ -20,7 +20,7 @@ from bootcpy.model.container.files import PATHS, ImageFile
 from bootcpy.model.container.prepare import (
     MERGED,
     TOP_LEVEL_NAMES,
-    Kind,
+    EntryKind,
     ModulesDirectory,
     MoveAndLink,
     Surroundings,
@@ -73,10 +73,10 @@ def read_top_level(root: Path) -> dict[str, TopLevel]:
 
 def _top_level(path: Path) -> TopLevel:
     if path.is_symlink():
-        return TopLevel(kind=Kind.LINK, target=str(path.readlink()))
+        return TopLevel(kind=EntryKind.LINK, target=str(path.readlink()))
     if path.is_dir():
-        return TopLevel(kind=Kind.DIRECTORY)
-    return TopLevel(kind=Kind.OTHER if path.exists() else Kind.ABSENT)
+        return TopLevel(kind=EntryKind.DIRECTORY)
+    return TopLevel(kind=EntryKind.OTHER if path.exists() else EntryKind.ABSENT)
 
 
 def read_boot_kernels(root: Path) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from bootcpy.model.host.etc_merge import Kind, Node
+from bootcpy.model.host.etc_merge import EtcKind, Node
 
 
 def read_etc(root: Path) -> dict[str, Node]:
@@ -33,16 +33,16 @@ def _walk(directory: Path) -> Iterator[Path]:
 
 def _node(path: Path) -> Node:
     status = path.lstat()
-    kind, content = Kind.SPECIAL, ""
+    kind, content = EtcKind.SPECIAL, ""
     if stat.S_ISDIR(status.st_mode):
-        kind = Kind.DIRECTORY
+        kind = EtcKind.DIRECTORY
     elif stat.S_ISLNK(status.st_mode):
-        kind, content = Kind.LINK, str(path.readlink())
+        kind, content = EtcKind.LINK, str(path.readlink())
     elif stat.S_ISREG(status.st_mode):
         # A pipe that took its place meanwhile would be waited for.
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as file:  # noqa: PTH123 - a descriptor
-            kind, content = Kind.FILE, hashlib.file_digest(file, "sha256").hexdigest()
+            kind, content = EtcKind.FILE, hashlib.file_digest(file, "sha256").hexdigest()
     return Node(
         kind=kind,
         mode=stat.S_IMODE(status.st_mode),

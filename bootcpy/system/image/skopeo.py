@@ -71,7 +71,7 @@ class _Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
+class BlobStream:
     """A blob that is being delivered: the read end of its pipe, which the caller closes."""
 
     descriptor: Descriptor
@@ -263,7 +263,7 @@ class OpenedImage:
         """Return the descriptor that turns readable when an asked-for answer is there."""
         return self._proxy.fileno()
 
-    def start_blob(self, descriptor: Descriptor) -> Blob:
+    def start_blob(self, descriptor: Descriptor) -> BlobStream:
         """Ask for a blob; its bytes begin to flow into the returned pipe.
 
         Raises:
@@ -271,9 +271,9 @@ class OpenedImage:
             ProxyStalledError: it does not answer.
         """
         reply = self._proxy.request("GetBlob", self._id, descriptor.digest, descriptor.size_bytes)
-        return Blob(descriptor, reply.fds[0], reply.pipe_id)
+        return BlobStream(descriptor, reply.fds[0], reply.pipe_id)
 
-    def ask_to_finish(self, blob: Blob) -> None:
+    def ask_to_finish(self, blob: BlobStream) -> None:
         """Ask for the end of a blob; `finished()` takes the answer.
 
         The proxy answers nothing else until the blob has been read to its end.

@@ -28,7 +28,7 @@ from bootcpy.model.layers.limits import (
     too_many,
 )
 from bootcpy.model.layers.links import resolve_links
-from bootcpy.model.layers.records import Kind, Record, grouped, key_of, pack
+from bootcpy.model.layers.records import MemberKind, Record, grouped, key_of, pack
 from bootcpy.model.layers.tar_headers import (
     BLOCK_DEVICE,
     CHARACTER_DEVICE,
@@ -132,14 +132,16 @@ class _Filter:
         if is_boot_path(path) and len(self.summary.boot_paths) <= BOOT_PATHS:
             self.summary.boot_paths.append(path)
         if member.isreg():
-            self._record(member, path, Kind.FILE, self._regular(member))
+            self._record(member, path, MemberKind.FILE, self._regular(member))
         elif member.isdir():
-            self._record(member, path, Kind.DIRECTORY, self._objects.directory(_attributes(member)))
+            self._record(
+                member, path, MemberKind.DIRECTORY, self._objects.directory(_attributes(member))
+            )
         elif member.issym():
             require_utf8(member.linkname, "symbolic link whose target")
             require_link_target(member.name, member.linkname)
             content = self._objects.symlink(_attributes(member), member.linkname)
-            self._record(member, path, Kind.FILE, content)
+            self._record(member, path, MemberKind.FILE, content)
         elif member.islnk():
             self._link(member, path, map_link_target(member.linkname))
         else:
@@ -161,9 +163,9 @@ class _Filter:
     def _link(self, member: TarMember, path: str, target: str) -> None:
         require_path(target)
         self.summary.hard_links += 1
-        self._record(member, path, Kind.LINK, key_of(target))
+        self._record(member, path, MemberKind.LINK, key_of(target))
 
-    def _record(self, member: TarMember, path: str, kind: Kind, payload: bytes) -> None:
+    def _record(self, member: TarMember, path: str, kind: MemberKind, payload: bytes) -> None:
         record = pack(Record(key_of(path), self._count, member.uid, member.gid, kind, payload))
         self._names_bytes += len(record)
         if self._names_bytes > PATHS_BYTES:
@@ -188,7 +190,7 @@ class _Filter:
             self._stashed.add(hash(stashed))
             if len(self._stashed) > STASHED_FILES:
                 raise too_many("files of a repository", STASHED_FILES)
-            self._record(member, stashed, Kind.FILE, self._regular(member))
+            self._record(member, stashed, MemberKind.FILE, self._regular(member))
             return True
         if member.islnk() and member.linkname.startswith(REPO_PREFIX):
             stashed = f"{STASH}/{normalise(member.linkname).removeprefix(REPO_PREFIX)}"

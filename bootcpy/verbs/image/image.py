@@ -11,7 +11,7 @@ from bootcpy import paths
 from bootcpy.errors import BootcpyError, EnvironmentMismatchError
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.image import oci_archive
-from bootcpy.model.image.oci_archive import Blob
+from bootcpy.model.image.oci_archive import FileBlob
 from bootcpy.model.image.reference import ImageReference, Transport
 from bootcpy.system.host import environment
 from bootcpy.system.process.run import run
@@ -110,7 +110,7 @@ class _Layout:
         self._blobs = root / "blobs/sha256"
         self._blobs.mkdir(parents=True)
 
-    def add(self, write: partial[None]) -> Blob:
+    def add(self, write: partial[None]) -> FileBlob:
         """Store what `write` writes into the file it is called with."""
         temporary = self._root / "blob"
         with temporary.open("w+b") as file:
@@ -119,16 +119,16 @@ class _Layout:
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         temporary.replace(self._blobs / digest)
-        return Blob(digest=f"sha256:{digest}", size_bytes=size_bytes)
+        return FileBlob(digest=f"sha256:{digest}", size_bytes=size_bytes)
 
-    def add_text(self, text: str) -> Blob:
+    def add_text(self, text: str) -> FileBlob:
         """Store a document."""
         content = text.encode()
         digest = hashlib.sha256(content).hexdigest()
         (self._blobs / digest).write_bytes(content)
-        return Blob(digest=f"sha256:{digest}", size_bytes=len(content))
+        return FileBlob(digest=f"sha256:{digest}", size_bytes=len(content))
 
-    def finish(self, manifest: Blob) -> None:
+    def finish(self, manifest: FileBlob) -> None:
         """Name the image that the layout holds."""
         (self._root / "index.json").write_text(oci_archive.index_of(manifest), encoding="utf-8")
         (self._root / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}', encoding="utf-8")

@@ -9,8 +9,8 @@ from bootcpy.errors import (
     PrivilegeError,
 )
 from bootcpy.model.container.prepare import (
+    EntryKind,
     KernelPlan,
-    Kind,
     ModulesDirectory,
     MoveAndLink,
     Surroundings,
@@ -195,13 +195,13 @@ PREPARED = {
 
 
 def test_plan_top_level_leaves_what_is_prepared() -> None:
-    found = {n: TopLevel(kind=Kind.LINK, target=target) for n, target in PREPARED.items()}
+    found = {n: TopLevel(kind=EntryKind.LINK, target=target) for n, target in PREPARED.items()}
     assert plan_top_level(found) == ()
 
 
 def test_plan_top_level_moves_directories_and_makes_what_is_missing() -> None:
-    found = {n: TopLevel(kind=Kind.LINK, target=target) for n, target in PREPARED.items()}
-    found["root"] = TopLevel(kind=Kind.DIRECTORY)
+    found = {n: TopLevel(kind=EntryKind.LINK, target=target) for n, target in PREPARED.items()}
+    found["root"] = TopLevel(kind=EntryKind.DIRECTORY)
     del found["ostree"]
     assert plan_top_level(found) == (
         MoveAndLink(name="root", destination="var/roothome", mode=0o700, contents=True),
@@ -212,8 +212,8 @@ def test_plan_top_level_moves_directories_and_makes_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("there", "what"),
     [
-        (TopLevel(kind=Kind.LINK, target="/data/srv"), "a link to /data/srv"),
-        (TopLevel(kind=Kind.OTHER), "a file"),
+        (TopLevel(kind=EntryKind.LINK, target="/data/srv"), "a link to /data/srv"),
+        (TopLevel(kind=EntryKind.OTHER), "a file"),
     ],
 )
 def test_plan_top_level_refuses_what_it_does_not_understand(there: TopLevel, what: str) -> None:

@@ -1,19 +1,19 @@
 import pytest
 
-from bootcpy.model.host.etc_merge import Incoming, Kind, Node, find_conflicts, find_left_behind
+from bootcpy.model.host.etc_merge import EtcKind, Incoming, Node, find_conflicts, find_left_behind
 
 
-def _node(kind: Kind, content: str = "", *, mode: int = 0o644) -> Node:
+def _node(kind: EtcKind, content: str = "", *, mode: int = 0o644) -> Node:
     return Node(kind=kind, mode=mode, uid=0, gid=0, content=content)
 
 
-_DIR, _FILE = _node(Kind.DIRECTORY), _node(Kind.FILE, "1")
-_CHANGED, _CHMODDED = _node(Kind.FILE, "2"), _node(Kind.FILE, "1", mode=0o600)
-_LINK, _OTHER_LINK = _node(Kind.LINK, "a"), _node(Kind.LINK, "b")
-_PIPE = _node(Kind.SPECIAL)
+_DIR, _FILE = _node(EtcKind.DIRECTORY), _node(EtcKind.FILE, "1")
+_CHANGED, _CHMODDED = _node(EtcKind.FILE, "2"), _node(EtcKind.FILE, "1", mode=0o600)
+_LINK, _OTHER_LINK = _node(EtcKind.LINK, "a"), _node(EtcKind.LINK, "b")
+_PIPE = _node(EtcKind.SPECIAL)
 _SHIPPED_DIR = {"x": _DIR, "x/y": _FILE}
-_NOW_DIR = {"x": Kind.DIRECTORY, "x/y": Kind.FILE}
-_NOW_FILE = {"x": Kind.FILE}
+_NOW_DIR = {"x": EtcKind.DIRECTORY, "x/y": EtcKind.FILE}
+_NOW_FILE = {"x": EtcKind.FILE}
 
 _AGAINST_DIRECTORY = "/etc/x is a {} here and a directory in the image"
 _AGAINST_FILE = ("/etc/x is a directory with changes here and a file in the image",)
@@ -87,7 +87,7 @@ _AGAINST_FILE = ("/etc/x is a directory with changes here and a file in the imag
         pytest.param(
             {},
             {"x": _DIR, "x/a": _FILE},
-            {"x": Kind.DIRECTORY, "x/a": Kind.DIRECTORY},
+            {"x": EtcKind.DIRECTORY, "x/a": EtcKind.DIRECTORY},
             ("/etc/x/a is a file here and a directory in the image",),
             id="in an added directory",
         ),
@@ -96,7 +96,7 @@ _AGAINST_FILE = ("/etc/x is a directory with changes here and a file in the imag
 def test_find_conflicts(
     shipped: dict[str, Node],
     current: dict[str, Node],
-    incoming: dict[str, Kind],
+    incoming: dict[str, EtcKind],
     expected: tuple[str, ...],
 ) -> None:
     wrapped = {path: Incoming(kind=kind) for path, kind in incoming.items()}
@@ -126,9 +126,9 @@ def test_find_conflicts_with_a_link_for_a_directory(
     current: dict[str, Node], target: str, expected: tuple[str, ...]
 ) -> None:
     incoming = {
-        "x": Incoming(kind=Kind.LINK, target=target),
-        "z": Incoming(kind=Kind.DIRECTORY),
-        "again": Incoming(kind=Kind.LINK, target="z"),
+        "x": Incoming(kind=EtcKind.LINK, target=target),
+        "z": Incoming(kind=EtcKind.DIRECTORY),
+        "again": Incoming(kind=EtcKind.LINK, target="z"),
     }
     assert find_conflicts(_SHIPPED_DIR, current, incoming) == expected
 

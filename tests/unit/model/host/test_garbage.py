@@ -4,19 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from bootcpy.model.host.garbage import Garbage, Pruned, StoredImage, plan_gc
+from bootcpy.model.host.garbage import Garbage, ImageRefFacts, Pruned, plan_gc
 from bootcpy.model.image.reference import ImageReference
 
 PREFIX = "blob"
 
 
-def _image(name: str, *layers: str) -> StoredImage:
+def _image(name: str, *layers: str) -> ImageRefFacts:
     reference = ImageReference.parse(f"docker://{name}")
-    return StoredImage(ref=f"image/{name}", reference=reference, layers=layers)
+    return ImageRefFacts(ref=f"image/{name}", reference=reference, layers=layers)
 
 
-def _foreign(name: str, *layers: str) -> StoredImage:
-    return StoredImage(ref=f"image/{name}", reference=None, layers=layers)
+def _foreign(name: str, *layers: str) -> ImageRefFacts:
+    return ImageRefFacts(ref=f"image/{name}", reference=None, layers=layers)
 
 
 def _refs(*layers: str) -> list[str]:
@@ -54,7 +54,7 @@ def _refs(*layers: str) -> list[str]:
     ],
 )
 def test_plan_gc(
-    images: list[StoredImage],
+    images: list[ImageRefFacts],
     deployed: list[str],
     rooted: list[str],
     layers: list[str],

@@ -2,16 +2,16 @@ import json
 
 import pytest
 
-from bootcpy.model.image.oci_archive import Blob, index_of, manifest_of, renewed_config
+from bootcpy.model.image.oci_archive import FileBlob, index_of, manifest_of, renewed_config
 
-_ONE, _TWO = (Blob(digest=f"sha256:{digit * 64}", size_bytes=int(digit)) for digit in "12")
+_ONE, _TWO = (FileBlob(digest=f"sha256:{digit * 64}", size_bytes=int(digit)) for digit in "12")
 _HISTORY = [{"created_by": "a"}, {"created_by": "ENV", "empty_layer": True}, {"created_by": "b"}]
 
 
 @pytest.mark.parametrize(
     ("layers", "keeps"), [((_ONE, _TWO), True), ((_ONE,), False)], ids=["as before", "flattened"]
 )
-def test_renewed_config(layers: tuple[Blob, ...], *, keeps: bool) -> None:
+def test_renewed_config(layers: tuple[FileBlob, ...], *, keeps: bool) -> None:
     old = {
         "architecture": "amd64",
         "config": {"Labels": {"containers.bootc": "1"}},

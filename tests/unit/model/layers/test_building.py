@@ -12,7 +12,7 @@ from bootcpy.model.layers.building import LayerTree, build_tree
 from bootcpy.model.layers.dirtree import DirtreeWriter, parse_dirtree
 from bootcpy.model.layers.links import resolve_links
 from bootcpy.model.layers.records import (
-    Kind,
+    MemberKind,
     Record,
     grouped,
     key_of,
@@ -71,8 +71,8 @@ class MemorySink:
 
 
 # What a member is, for a test: path, kind, and a link's target or a word for the content.
-Member = tuple[str, Kind, str]
-FILE, LINK, DIRECTORY = Kind.FILE, Kind.LINK, Kind.DIRECTORY
+Member = tuple[str, MemberKind, str]
+FILE, LINK, DIRECTORY = MemberKind.FILE, MemberKind.LINK, MemberKind.DIRECTORY
 
 
 def _word(text: str) -> bytes:
@@ -96,7 +96,7 @@ _paths = st.lists(_names, min_size=1, max_size=3).map("/".join)
 
 @given(path=_paths, number=st.integers(0, 2**64 - 1), uid=st.integers(0, 2**32 - 1))
 def test_a_record_is_unpacked_as_it_was_packed(path: str, number: int, uid: int) -> None:
-    record = Record(key_of(path), number, uid, 5, Kind.LINK, b"\0\0target")
+    record = Record(key_of(path), number, uid, 5, MemberKind.LINK, b"\0\0target")
     assert unpack(pack(record)) == record
     assert path_of(record.key) == path
 
@@ -162,7 +162,7 @@ _members = st.lists(
 
 def _links_to_replaced_links(members: list[Member]) -> bool:
     """Tell whether a link points to a name that is a file first and a link later: see below."""
-    kinds: dict[str, set[Kind]] = {}
+    kinds: dict[str, set[MemberKind]] = {}
     for path, kind, _ in members:
         kinds.setdefault(path, set()).add(kind)
     return any(kind is LINK and len(kinds.get(said, ())) > 1 for _, kind, said in members)

@@ -6,7 +6,7 @@ import pytest
 
 from bootcpy.errors import EnvironmentMismatchError
 from bootcpy.model.container.files import ImageFile
-from bootcpy.model.container.prepare import Kind, ModulesDirectory, MoveAndLink, TopLevel
+from bootcpy.model.container.prepare import EntryKind, ModulesDirectory, MoveAndLink, TopLevel
 from bootcpy.model.container.var import VarKind
 from bootcpy.system.container import image_tree
 
@@ -36,10 +36,10 @@ def make(root: Path, *paths: str) -> None:
 def test_read_top_level(root: Path) -> None:
     make(root, "home/", "srv -> var/srv", "mnt")
     found = image_tree.read_top_level(root)
-    assert found["home"] == TopLevel(kind=Kind.DIRECTORY)
-    assert found["srv"] == TopLevel(kind=Kind.LINK, target="var/srv")
-    assert found["mnt"] == TopLevel(kind=Kind.OTHER)
-    assert found["opt"] == TopLevel(kind=Kind.ABSENT)
+    assert found["home"] == TopLevel(kind=EntryKind.DIRECTORY)
+    assert found["srv"] == TopLevel(kind=EntryKind.LINK, target="var/srv")
+    assert found["mnt"] == TopLevel(kind=EntryKind.OTHER)
+    assert found["opt"] == TopLevel(kind=EntryKind.ABSENT)
 
 
 def test_read_merged_links(root: Path) -> None:
