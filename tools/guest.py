@@ -390,13 +390,10 @@ def booted(
     directory: Path,
     accel: qemu.Accelerator,
     report: Report,
-    memory_mib: int = 2048,
-    offline: bool = False,
 ) -> Iterator[Guest]:
     """Boot the first of `disks`, yield a guest that answers, and cut its power at the end.
 
-    `directory` keeps the console log. With a `write_log` in a disk this is also how a boot
-    is recorded for a power-cut test.
+    `directory` keeps the console log.
 
     Raises:
         GuestError: it does not boot.
@@ -407,8 +404,6 @@ def booted(
         disks=disks,
         firmware=firmware,
         ssh_port=qemu.free_port(),
-        memory_mib=memory_mib,
-        offline=offline,
         credentials=credentials(key),
     )
     with powered(Guest(machine, accel=accel, key=key, report=report)) as guest:

@@ -26,6 +26,8 @@ QEMU = "qemu-system-x86_64"
 MINIMUM_TCG_VERSION = 10
 _FIRMWARE_DIRECTORY = Path("/usr/share/OVMF")
 _PROBE_TIMEOUT_S = 20
+DEVICES_VERSION = 2  # to be raised with every change of them: see tools.saved_host
+SLOT = "slot"  # the PCI bridge that a disk can be plugged in behind
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)  # before any fork: a child may only call it
 
@@ -97,7 +99,9 @@ class Machine:
     memory_mib: int = 2048
     offline: bool = False  # the guest reaches nobody; it can still be reached
     credentials: Mapping[str, str] = field(default_factory=dict)  # systemd's, by SMBIOS
-    monitor: Path | None = None  # a socket to be made there, for commands to QEMU itself
+    # A socket to be made there, for commands to QEMU itself; and a slot for a disk, to be
+    # plugged in while the machine runs.
+    monitor: Path | None = None
 
     @property
     def console(self) -> Path:
@@ -237,11 +241,13 @@ def _firmware_files(firmware: Firmware) -> tuple[Path, Path]:
 def command_line(machine: Machine, accel: Accelerator) -> list[str]:
     """Return the arguments that start `machine`, whose firmware variables already exist."""
     argv = [QEMU, "-name", machine.directory.name, "-nodefaults", "-no-user-config"]
-    argv += ["-display", "none", "-m", str(machine.memory_mib), "-smp", "2", "-rtc", "base=utc"]
+    argv += ["-display", "none", "-m", str(machine.memory_mib), "-rtc", "base=utc"]
     if accel is Accelerator.KVM:
-        argv += ["-accel", "kvm", "-cpu", "host"]
+        argv += ["-accel", "kvm", "-cpu", "host", "-smp", "2"]
     else:
-        argv += ["-accel", "tcg,thread=multi", "-cpu", "max"]
+        # Two emulated processors wait for each other: a boot takes as long again where another
+        # guest runs beside it.
+        argv += ["-accel", "tcg", "-cpu", "max", "-smp", "1"]
     argv += _firmware_arguments(machine)
     for number, disk in enumerate(machine.disks):
         argv += ["-blockdev", json.dumps(disk.block_device(f"disk{number}"))]
@@ -258,6 +264,7 @@ def command_line(machine: Machine, accel: Accelerator) -> list[str]:
         argv += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={encoded}"]
     if machine.monitor is not None:
         argv += ["-qmp", f"unix:{machine.monitor},server=on,wait=off"]
+        argv += ["-device", f"pcie-root-port,id={SLOT},chassis=1,slot=1"]
     return argv
 
 

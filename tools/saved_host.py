@@ -7,17 +7,16 @@ lags by the time in between.
 
 import json
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from bootcpy.errors import BootcpyError
 from tools import guest, qemu
 from tools.lock import one_at_a_time
+from tools.monitor import connected
 
 _MONITOR = "monitor"
 _SAVE_TIMEOUT_S = 120
@@ -63,7 +62,10 @@ def saved_host(
         BootcpyError: QEMU cannot save it.
     """
     host = SavedHost(directory=directory)
-    made_from = json.dumps([str(base), base.stat().st_mtime_ns, qemu.version()[1], accel])
+    made_from = json.dumps([
+        *(str(base), base.stat().st_mtime_ns),
+        *(qemu.version()[1], qemu.DEVICES_VERSION, accel),
+    ])
     record = directory / "made-from.json"
     with one_at_a_time(directory.with_name(f"{directory.name}.lock")):
         if not record.exists() or record.read_text(encoding="utf-8") != made_from:
@@ -94,11 +96,12 @@ def resumed(
     directory: Path,
     accel: qemu.Accelerator,
     report: guest.Report,
-    write_log: Path | None = None,
+    offline: bool = False,
 ) -> Iterator[guest.Guest]:
     """Yield a guest that goes on as `host`, on a disk of its own; cut its power at the end.
 
-    `directory` takes disk and console. With `write_log`, the writes are recorded there.
+    `directory` takes disk and console. An `offline` guest reaches nobody, and can still be
+    reached.
 
     Raises:
         GuestError: it does not answer.
@@ -106,8 +109,7 @@ def resumed(
     directory.mkdir(parents=True, exist_ok=True)
     disk = qemu.overlay(host.disk, directory / "disk.qcow2", base_format="qcow2")
     shutil.copyfile(host.variables, directory / "firmware-variables.fd")
-    disk = qemu.Disk(path=disk.path, format=disk.format, write_log=write_log)
-    machine = _machine(disk, directory=directory, key=host.key)
+    machine = replace(_machine(disk, directory=directory, key=host.key), offline=offline)
     going_on = guest.Guest(machine, accel=accel, key=host.key, report=report)
     with guest.powered(going_on, memory=host.memory) as running:
         yield running
@@ -126,31 +128,12 @@ def _machine(disk: qemu.Disk, *, directory: Path, key: Path) -> qemu.Machine:
 
 
 def _save(monitor: Path, memory: Path) -> None:
-    """Write what the machine has in memory to `memory`; it ends with that.
-
-    QEMU's monitor protocol: https://www.qemu.org/docs/master/interop/qmp-spec.html
-    """
+    """Write what the machine has in memory to `memory`; it ends with that."""
     deadline = time.monotonic() + _SAVE_TIMEOUT_S
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(_SAVE_TIMEOUT_S)
-        connection.connect(str(monitor))
-        with connection.makefile("rw", encoding="utf-8") as stream:
-
-            def ask(command: str, **arguments: str) -> dict[str, Any]:
-                stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-                stream.flush()
-                for line in stream:
-                    answer: dict[str, Any] = json.loads(line)
-                    if "error" in answer:
-                        raise BootcpyError(f"QEMU: {command}: {answer['error']['desc']}")
-                    if "return" in answer:  # what else it says are events
-                        return dict(answer["return"])
-                raise BootcpyError(f"QEMU ended before it answered {command}")
-
-            ask("qmp_capabilities")
-            ask("migrate", uri=f"file:{memory}")
-            while (state := ask("query-migrate").get("status")) != "completed":
-                if state in {"failed", "cancelled"} or time.monotonic() > deadline:
-                    raise BootcpyError(f"QEMU did not save the guest's memory: {state}")
-                time.sleep(0.1)
-            ask("quit")
+    with connected(monitor) as ask:
+        ask("migrate", uri=f"file:{memory}")
+        while (state := ask("query-migrate").get("status")) != "completed":
+            if state in {"failed", "cancelled"} or time.monotonic() > deadline:
+                raise BootcpyError(f"QEMU did not save the guest's memory: {state}")
+            time.sleep(0.1)
+        ask("quit")

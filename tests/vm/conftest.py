@@ -28,8 +28,6 @@ class Boot(Protocol):
         self,
         *disks: qemu.Disk,
         firmware: qemu.Firmware = ...,
-        memory_mib: int = ...,
-        offline: bool = ...,
     ) -> AbstractContextManager[guest.Guest]: ...
 
 
@@ -58,7 +56,7 @@ def base_disk(built_image: image.BuiltImage) -> Callable[[str], Path]:
 class Resume(Protocol):
     """Goes on from the saved host; the guest answers inside the block and is gone after it."""
 
-    def __call__(self, *, write_log: Path | None = ...) -> AbstractContextManager[guest.Guest]: ...
+    def __call__(self, *, offline: bool = ...) -> AbstractContextManager[guest.Guest]: ...
 
 
 @pytest.fixture(scope="session")
@@ -73,14 +71,14 @@ def saved(base_disk: Callable[[str], Path], accel: qemu.Accelerator) -> saved_ho
 
 @pytest.fixture
 def resume(saved: saved_host.SavedHost, accel: qemu.Accelerator, results: Path) -> Resume:
-    def start(*, write_log: Path | None = None) -> AbstractContextManager[guest.Guest]:
+    def start(*, offline: bool = False) -> AbstractContextManager[guest.Guest]:
         steps.say("going on from the saved host")
         return saved_host.resumed(
             saved,
             directory=results / f"boot{len(list(results.glob('boot*')))}",
             accel=accel,
             report=steps.say,
-            write_log=write_log,
+            offline=offline,
         )
 
     return start
@@ -118,8 +116,6 @@ def boot(accel: qemu.Accelerator, results: Path) -> Boot:
     def start(
         *disks: qemu.Disk,
         firmware: qemu.Firmware = qemu.Firmware.UEFI,
-        memory_mib: int = 2048,
-        offline: bool = False,
     ) -> AbstractContextManager[guest.Guest]:
         steps.say(f"booting {', '.join(disk.path.name for disk in disks)} ({firmware})")
         return guest.booted(
@@ -128,8 +124,6 @@ def boot(accel: qemu.Accelerator, results: Path) -> Boot:
             directory=results / f"boot{len(list(results.glob('boot*')))}",
             accel=accel,
             report=steps.say,
-            memory_mib=memory_mib,
-            offline=offline,
         )
 
     return start

@@ -19,9 +19,9 @@ _REF = "debian:stable/amd64"
 _BOOTED_PLAIN = "● Booted ostree\n           Commit: {}"
 _MACHINE = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub"
 # What is on the disk afterwards knows nothing of containers: the tree is that of the
-# image, but its commit, stateroot, origin and refs are those of `ostree` alone. Only the
-# largest layer is left, as by a switch that was interrupted: an emulated guest takes
-# minutes to import it.
+# image, but its commit, stateroot, origin and refs are those of `ostree` alone. Only the two
+# largest layers are left, as by a switch that was interrupted: an emulated guest takes
+# minutes to import them.
 _MAKE_PLAIN = f"""
 export OSTREE_GRUB2_EXEC=/usr/lib/bootc/grub-menu
 repo=--repo=ostree/repo sysroot=--sysroot=.
@@ -34,14 +34,13 @@ ostree refs $repo --create={_REF} "$commit"
 ostree admin os-init $sysroot debian
 ostree admin deploy $sysroot --os=debian $kargs --karg-append=plain.host=1 {_REF}
 ostree admin undeploy $sysroot 1
-largest=$(for layer in $(ostree refs $repo --list bootcpy/layer); do
+for layer in $(ostree refs $repo --list bootcpy/layer); do
     echo "$(ostree ls $repo -R "$layer" | wc -l) $layer"
-done | sort -n | tail -n 1 | cut -d ' ' -f 2)
-ostree refs $repo --create=kept "$largest"
+done | sort -n | head -n -2 | while read -r _ layer; do
+    ostree refs $repo --delete "$layer"
+done
 ostree refs $repo --delete ostree/container
-ostree refs $repo --delete bootcpy
-ostree refs $repo --create="$largest" kept
-ostree refs $repo --delete kept
+ostree refs $repo --delete bootcpy/image
 rm -r ostree/deploy/default .bootc-aleph.json ostree/bootc
 ostree admin cleanup $sysroot
 ostree refs $repo
@@ -101,7 +100,7 @@ def _plain_disk(built: image.BuiltImage, base: Path, path: Path) -> qemu.Disk:
         refs = run_on_root(built, path, _MAKE_PLAIN, writable=True).split()
     assert _REF in refs
     of_images = [ref for ref in refs if ref.startswith(("ostree/container/", "bootcpy/"))]
-    assert [ref.rpartition("/")[0] for ref in of_images] == ["bootcpy/layer/tree"]
+    assert [ref.rpartition("/")[0] for ref in of_images] == ["bootcpy/layer/tree"] * 2
     return qemu.Disk(path=path)
 
 

@@ -19,7 +19,7 @@ import pytest
 from tests.layers import file, noise, sha256, tar
 from tests.vm.conftest import Resume
 from tests.vm.derived_images import derive
-from tests.vm.updates import digests, push, trust, wait_until_started
+from tests.vm.updates import digests, failed_units, push, trust, wait_until_started
 from tools import console, image, power_cut, qemu, steps
 from tools.boot_menu import BootMenu, read_boot_menu
 from tools.guest import Guest
@@ -33,6 +33,8 @@ _LARGE = tar(file("usr/lib/large", noise(1, _LARGE_BYTES)))
 _DEPLOYMENTS = "/ostree/deploy/default/deploy"
 _FINALIZED = "Stopped ostree-finalize-staged.ser"
 _PATIENCE_S = 300
+_NO_POWER = "the system did not shut down in order, as when the power fails"
+_LOST = "journalctl --boot --output=cat MESSAGE_ID=6d1275ef0d0e43b893296e469b64b660"
 
 
 @pytest.mark.slow
@@ -73,8 +75,10 @@ def test_the_power_is_cut(
         assert digests(guest) == as_installed
         warning, hint = guest.run("bootc status --json").stderr.splitlines()
         assert f"({update}), staged " in warning
-        assert " was not applied: the system did not shut down in order" in warning
+        assert warning.endswith(f" was not applied: {_NO_POWER}")
         assert hint == "hint: run the same `bootc switch` to stage it again"
+        assert failed_units(guest) == ["bootc-boot-check.service"]
+        assert guest.run(_LOST).stdout.endswith(f" was not applied: {_NO_POWER}\n")
         with steps.step("The same command again, with the power on"):
             guest.reboot(f"{switch} --apply", timeout_s=_PATIENCE_S)
 

@@ -2,37 +2,34 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.vm.conftest import Boot
-from tests.vm.updates import digests, update
+from tests.vm.conftest import Resume
+from tests.vm.updates import digests, plug_in, update
 from tools import image, qemu, steps
 
 _LABEL = "UPDATES"
 _SIZE_BYTES = 4 << 30  # sparse
-_PLUG_IN = f"mount -o ro LABEL={_LABEL} /mnt"
-_UNPLUG = "umount /mnt"
+_MOUNT = f"mount -o ro LABEL={_LABEL} /mnt"
+_UNMOUNT = "umount /mnt"
 _FOLLOWED = "oci:/mnt/os:latest"
 
 
 @pytest.mark.slow
 def test_update_from_a_usb_disk_without_network(
     built_image: image.BuiltImage,
-    base_disk: Callable[[str], Path],
-    overlay: Callable[[Path], qemu.Disk],
     results: Path,
-    boot: Boot,
+    resume: Resume,
 ) -> None:
     with steps.step("Making a USB disk with two updates"):
         second, third = (update(built_image, number=number) for number in (2, 3))
         stick = _usb_disk({"latest": second, "next": third}, results / "usb.img")
     switch = f"bootc switch --transport oci {_FOLLOWED.removeprefix('oci:')}"
-    with boot(overlay(base_disk("ext4")), stick, offline=True) as guest:
-        guest.wait_until_running()
-        guest.run(_PLUG_IN)
+    with resume(offline=True) as guest:
+        plug_in(guest, stick, name="/dev/vdb")
+        guest.run(_MOUNT)
         said = guest.run(switch, timeout_s=300).stdout.splitlines()
         assert said == [
             f"Queued for next boot: ostree-unverified-image:{_FOLLOWED}",
@@ -44,7 +41,7 @@ def test_update_from_a_usb_disk_without_network(
             "booted": built_image.digest,
             "rollback": None,
         }
-        guest.run(_UNPLUG)
+        guest.run(_UNMOUNT)
         guest.reboot(f"{switch} --apply")
 
         assert digests(guest) == {
@@ -66,7 +63,7 @@ def test_update_from_a_usb_disk_without_network(
             assert message.endswith(": no such file or directory")
             assert hint == "hint: check the path, and that the disk it is on is mounted"
 
-        guest.run(_PLUG_IN)
+        guest.run(_MOUNT)
         assert guest.run("bootc upgrade").stdout == "No update available.\n"
         said = guest.run("bootc upgrade --tag next", timeout_s=300).stdout.splitlines()
         assert said[:3] == [

@@ -3,7 +3,7 @@
 import json
 from enum import StrEnum
 
-from tools import image, steps
+from tools import image, monitor, qemu, steps
 from tools.guest import Guest
 from tools.registry import Registry
 
@@ -69,6 +69,13 @@ def trust(guest: Guest, registry: Registry) -> None:
     )
 
 
+def plug_in(guest: Guest, disk: qemu.Disk, *, name: str) -> None:
+    """Plug `disk` into the running guest, and wait until that knows it as the device `name`."""
+    assert guest.machine.monitor is not None
+    monitor.plug_in(guest.machine.monitor, disk)
+    guest.run(f"timeout 60 sh -c 'until [ -b {name} ]; do sleep 0.2; done'; udevadm settle")
+
+
 def manifest(registry: Registry, name: str = NAME) -> str:
     """Return the manifest of the image as it is published now."""
     where = f"docker://{registry.here(name)}"
@@ -87,3 +94,9 @@ def digests(guest: Guest) -> dict[str, str | None]:
 def wait_until_started(guest: Guest) -> None:
     """Wait until systemd has nothing left to start, whether or not all of it went well."""
     guest.run("systemctl is-system-running --wait", check=False, timeout_s=120)
+
+
+def failed_units(guest: Guest) -> list[str]:
+    """Return the names of the units that failed in this boot."""
+    ask = "systemctl list-units --failed --no-legend --plain | cut -d' ' -f1 | sort"
+    return guest.run(ask).stdout.split()
