@@ -156,7 +156,8 @@ def to_disk(
     Run it in the image itself: podman run --rm --privileged --pid=host -v /dev:/dev
     -v /var/lib/containers:/var/lib/containers IMAGE bootc install to-disk DEVICE
     """
-    del skip_fetch_check, target_no_signature_verification  # what they ask for is the default
+    # What these ask for is the default, and bootupd is not used.
+    del skip_fetch_check, target_no_signature_verification, bootupd_skip_boot_uuid
     _refuse_unsupported({
         "--composefs-backend": composefs_backend,
         "--allow-missing-verity": allow_missing_verity,
@@ -184,7 +185,6 @@ def to_disk(
         generic_image=generic_image,
         stateroot=stateroot,
         bootloader=bootloader,
-        bootupd_skip_boot_uuid=bootupd_skip_boot_uuid,
         skip_bound_images=bound_images is BoundImages.SKIP,
         disable_selinux=disable_selinux,
         seed=seed,

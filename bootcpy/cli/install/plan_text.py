@@ -36,7 +36,7 @@ def render_plan(plan: InstallPlan) -> str:
         ("Image", f"{str(deploy.source).partition('@')[0]}{version}"),
         ("Digest", deploy.manifest_digest),
         ("Contents", f"{format_size(plan.image_bytes)} unpacked, {layers}"),
-        ("Follows", str(deploy.target)),
+        ("Follows", str(deploy.follows)),
         ("State", deploy.stateroot),
         ("Boot", _boot_loader(plan)),
         ("Kernel", " ".join(plan.kargs)),

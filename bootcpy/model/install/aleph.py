@@ -16,7 +16,7 @@ def aleph_text(plan: DeployPlan, config: ImageConfig, *, kernel: str) -> str:
     source = plan.source.with_digest(plan.manifest_digest).name
     document: dict[str, Any] = {
         "digest": plan.manifest_digest,
-        "target-image": plan.target.image.name,
+        "target-image": plan.follows.image.name,
         "version": config.version,
         "timestamp": None if created is None else created.isoformat(),
         "kernel": kernel,

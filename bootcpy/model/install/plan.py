@@ -14,20 +14,18 @@ class DeployPlan:
     """What goes onto a mounted root: the part that does not depend on how it was mounted."""
 
     source: ImageReference
-    target: SignedImageReference
+    follows: SignedImageReference  # what the installed system takes its upgrades from
     manifest_digest: str
     machine: str  # as `uname -m` prints it
     stateroot: str = "default"
     kargs: KernelArguments
     bootloader: Bootloader = Bootloader.GRUB
     generic_image: bool = False
-    bootupd_skip_boot_uuid: bool = False
     skip_bound_images: bool = False
     bls_append_except_default: str | None = None
     boot_fstab: str | None = None  # the line for /boot, when it is a file system of its own
     root_ssh_authorized_keys: str | None = None  # the file's text
     source_date_epoch: int | None = None
-    composefs_required: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +78,7 @@ class InstallPlan:
             },
             "image": {
                 "source": str(deploy.source),
-                "target": str(deploy.target),
+                "target": str(deploy.follows),
                 "digest": deploy.manifest_digest,
                 "version": self.image_version,
                 "layers": self.image_layers,

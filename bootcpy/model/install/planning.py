@@ -55,7 +55,6 @@ class InstallRequest:
     generic_image: bool = False
     stateroot: str | None = None
     bootloader: Bootloader | None = None
-    bootupd_skip_boot_uuid: bool = False
     skip_bound_images: bool = False
     disable_selinux: bool = False
     seed: str | None = None
@@ -66,13 +65,12 @@ class SourceImage:
     """The image to install, as far as its manifest and configuration tell."""
 
     reference: ImageReference  # pinned to the digest where the transport allows it
-    name: str  # what it is known as: the default target
+    name: str  # what it is known as, and followed as unless another name is given
     manifest_digest: str
     version: str | None
     layers: int
     unpacked_bytes: int
     kargs: tuple[str, ...] | None  # its kargs.d; None if not known before the import
-    composefs_required: bool = False
     bound_images: tuple[str, ...] = ()  # names below bound-images.d
 
 
@@ -182,7 +180,7 @@ def require_block_setup(request: InstallRequest, config: InstallConfig) -> None:
         )
 
 
-def target_reference(
+def followed_reference(
     request: InstallRequest, config: InstallConfig, image: SourceImage
 ) -> SignedImageReference:
     """Return what the installed system will follow: `--target-imgref` or the image's name.
@@ -225,7 +223,7 @@ def _plan_deploy(
     selinux = ("selinux=0",) if request.disable_selinux else ()
     return DeployPlan(
         source=image.reference,
-        target=target_reference(request, config, image),
+        follows=followed_reference(request, config, image),
         manifest_digest=image.manifest_digest,
         machine=machine,
         stateroot=stateroot,
@@ -237,10 +235,8 @@ def _plan_deploy(
             command_line_delete=parse_kargs(request.karg_deletes, option="--karg-delete"),
         ),
         bootloader=request.bootloader or config.bootloader or Bootloader.GRUB,
-        bootupd_skip_boot_uuid=request.bootupd_skip_boot_uuid or bool(config.skip_boot_uuid),
         skip_bound_images=request.skip_bound_images,
         bls_append_except_default=config.bls_append_except_default,
-        composefs_required=image.composefs_required,
     )
 
 

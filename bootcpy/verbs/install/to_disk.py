@@ -19,7 +19,7 @@ from bootcpy.errors import BootcpyError, TargetError
 from bootcpy.model.base.io_errors import explain_write_failure
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.base.size import MOST_DROP_INS
-from bootcpy.model.boot.bootable import require_bootable_tree, requires_composefs
+from bootcpy.model.boot.bootable import require_bootable_tree
 from bootcpy.model.boot.kargs import parse_kargs_d
 from bootcpy.model.host.space import unpacked_size
 from bootcpy.model.image.oci import require_bootable
@@ -31,9 +31,9 @@ from bootcpy.model.install.planning import (
     InstallRequest,
     SourceImage,
     choose_filesystem,
+    followed_reference,
     plan_install,
     require_block_setup,
-    target_reference,
 )
 from bootcpy.model.install.target import TargetState, require_usable
 from bootcpy.ostree.host import sysroot
@@ -174,7 +174,6 @@ def _looked_into(source: SourceImage, name: str, machine: str) -> SourceImage:
         reference=named.with_digest(source.manifest_digest),
         name=name,
         kargs=parse_kargs_d(read_drop_ins(_OWN_ROOT, [paths.KARGS_D], suffix=".toml"), machine),
-        composefs_required=requires_composefs(facts.prepare_root_conf or ""),
         bound_images=boot_facts.names(_OWN_ROOT, paths.BOUND_IMAGES_D, limit=MOST_DROP_INS),
     )
 
@@ -182,10 +181,10 @@ def _looked_into(source: SourceImage, name: str, machine: str) -> SourceImage:
 def _require_fetchable(
     request: InstallRequest, config: InstallConfig, source: SourceImage, progress: Progress
 ) -> None:
-    target = target_reference(request, config, source)
+    follows = followed_reference(request, config, source)
     with (
-        progress.step(f"Checking that {target.image} can be fetched"),
-        skopeo.opened(target.image, signature=target.signature),
+        progress.step(f"Checking that {follows.image} can be fetched"),
+        skopeo.opened(follows.image, signature=follows.signature),
     ):
         pass
 

@@ -49,16 +49,16 @@ def populate(target: TargetTree, plan: DeployPlan, image: OpenedImage, progress:
     commit = importer.pull(
         repo_path,
         image,
-        record_as=plan.target.image,
+        record_as=plan.follows.image,
         progress=progress,
-        signature=plan.target.signature,
+        signature=plan.follows.signature,
         fsync=False,
     )
     note_accepted(open_repo(repo_path), commit, image)
     kargs = _read_commit(repo_path, commit, plan)
     with progress.step("Deploying"):
         deployment = sysroot.deploy(
-            target.root, commit, stateroot=plan.stateroot, origin=plan.target, kargs=kargs
+            target.root, commit, stateroot=plan.stateroot, origin=plan.follows, kargs=kargs
         )
     _configure(deployment, plan, progress)
     aleph = aleph_text(plan, image.config, kernel=os.uname().release)

@@ -37,7 +37,7 @@ from tests.system.support.oci_images import LayerBlob, OciDirectory
 pytestmark = IN_CONTAINER
 
 UUID = "0fb2a6a1-3d0c-4c3f-9d3e-0a5a0d3c1b2a"
-TARGET = SignedImageReference.parse("ostree-unverified-registry:example.com/os:13")
+FOLLOWS = SignedImageReference.parse("ostree-unverified-registry:example.com/os:13")
 KEY = "ssh-ed25519 AAAA me\n"
 
 
@@ -62,7 +62,7 @@ class Machine:
         with skopeo.opened(source) as image:
             wanted = DeployPlan(
                 source=source,
-                target=TARGET,
+                follows=FOLLOWS,
                 manifest_digest=image.manifest_digest,
                 machine="x86_64",
                 kargs=KernelArguments(root=(f"root=UUID={UUID}", "rw"), command_line=('it="a b"',)),
@@ -221,7 +221,7 @@ def test_deploy_again_puts_the_new_deployment_first(machine: Machine) -> None:
     machine.install()
     commit = machine.deployment.name.removesuffix(".0")
     second = sysroot.deploy(
-        machine.root, commit, stateroot="default", origin=TARGET, kargs=["rw", "second"]
+        machine.root, commit, stateroot="default", origin=FOLLOWS, kargs=["rw", "second"]
     )
     assert second.name == f"{commit}.1"
     entries = [line for line in machine.menu.splitlines() if line.startswith("menuentry")]

@@ -10,7 +10,7 @@ DIGEST = "sha256:" + "ab" * 32
 def plan(source: str) -> DeployPlan:
     return DeployPlan(
         source=ImageReference.parse(source),
-        target=SignedImageReference.parse("ostree-unverified-registry:example.com/os:13"),
+        follows=SignedImageReference.parse("ostree-unverified-registry:example.com/os:13"),
         manifest_digest=DIGEST,
         machine="x86_64",
         kargs=KernelArguments(root=("rw",)),

@@ -19,7 +19,7 @@ def config_of(text: str) -> InstallConfig:
 
 def test_plan_install_follows_the_own_image_by_default() -> None:
     plan = a_plan()
-    assert str(plan.deploy.target) == "ostree-unverified-registry:localhost/os:latest"
+    assert str(plan.deploy.follows) == "ostree-unverified-registry:localhost/os:latest"
     assert plan.deploy.manifest_digest == DIGEST
     assert plan.deploy.stateroot == "default"
     assert plan.deploy.bootloader is Bootloader.GRUB
@@ -72,12 +72,12 @@ def test_plan_install_enforces_signatures_when_either_asks(
         a_request(enforce_container_sigpolicy=request_enforces),
         config=config_of(f'root-fs-type = "ext4"\n{config_text}'),
     )
-    assert plan.deploy.target.signature == ContainerPolicy()
+    assert plan.deploy.follows.signature == ContainerPolicy()
 
 
 def test_plan_install_names_another_target() -> None:
     plan = a_plan(a_request(target_name="/srv/os", target_transport=Transport.OCI))
-    assert str(plan.deploy.target) == "ostree-unverified-image:oci:/srv/os"
+    assert str(plan.deploy.follows) == "ostree-unverified-image:oci:/srv/os"
 
 
 def test_plan_install_makes_disk_files_generic() -> None:
