@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bootcpy.model.image.oci import ARCHITECTURES
+from bootcpy.model.base.architecture import Architecture
 from tests.layers import Member, compressed, directory, file, sha256, tar
 from tests.system.support.disks import initramfs
 
@@ -16,7 +16,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-ARCHITECTURE = ARCHITECTURES.get(platform.machine(), platform.machine())
+ARCHITECTURE = Architecture.of(platform.machine()).oci
 ZEROS = "sha256:" + "0" * 64
 KERNEL = "usr/lib/modules/6.12.0-test"
 PREPARE_ROOT = "usr/lib/ostree/ostree-prepare-root"

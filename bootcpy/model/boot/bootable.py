@@ -1,12 +1,15 @@
-"""Whether a file tree can be deployed and boots: what was found in it, and the refusals."""
+"""Whether an image can be deployed and boots: what was found in it, and the refusals."""
 
 import configparser
 import re
 from dataclasses import dataclass
 
 from bootcpy.errors import ImageContentError
+from bootcpy.model.base.architecture import Architecture
 from bootcpy.model.base.listing import shown_few
+from bootcpy.model.base.printable import LONGEST_LABEL, printable
 from bootcpy.model.base.toml import shown_value
+from bootcpy.model.image.oci import LABEL_BOOTC, LABEL_OSTREE_BOOTABLE, ImageConfig
 
 MOST_MODULES_DIRECTORIES = 1000
 _PREPARE = "build the image with `RUN bootc container prepare` as its last step"
@@ -28,6 +31,26 @@ class BootFacts:
     prepare_root_conf: str | None = None  # the text; etc/ wins over usr/lib/
     os_release: bytes | None = None  # as libostree finds it: usr/lib/ wins over etc/
     has_etc: bool = False  # a directory; in a commit it is usr/etc
+
+
+def require_bootable(config: ImageConfig, *, machine: str, name: str) -> None:
+    """Refuse an image that cannot boot here; `machine` is what `uname -m` prints.
+
+    Raises:
+        ImageContentError: a label is missing or the architecture is another one.
+    """
+    if not {LABEL_BOOTC, LABEL_OSTREE_BOOTABLE} & config.labels.keys():
+        raise ImageContentError(
+            f"{name} is not a bootable image: it has no label {LABEL_BOOTC}",
+            hint=f"build it from a bootable base, or add LABEL {LABEL_BOOTC}=1",
+        )
+    expected = Architecture.of(machine).oci
+    found = printable(config.architecture, limit=LONGEST_LABEL)
+    if config.architecture != expected:
+        raise ImageContentError(
+            f"{name} has architecture {found}; expected {expected}",
+            hint="pull or build the image for this machine's architecture",
+        )
 
 
 def require_bootable_tree(facts: BootFacts, *, composefs_supported: bool) -> str:

@@ -11,17 +11,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from bootcpy.errors import ConfigurationError, UsageError
+from bootcpy.model.base.architecture import Architecture
 from bootcpy.model.base.toml import parse_toml, shown_value
 from bootcpy.model.boot.cmdline import split_kargs
-
-# What Rust calls the architectures that `uname -m` names; bootc's files use these names.
-RUST_ARCHITECTURES = {
-    "ppc64le": "powerpc64",
-    "ppc64": "powerpc64",
-    "armv7l": "arm",
-    "i686": "x86",
-    "i386": "x86",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,4 +197,4 @@ def string_array(file_name: str, key: str, value: object) -> tuple[str, ...]:
 
 def matches_architecture(wanted: Sequence[str], machine: str) -> bool:
     """Return whether `machine` (as `uname -m` prints it) is among Rust's names `wanted`."""
-    return RUST_ARCHITECTURES.get(machine, machine) in wanted
+    return Architecture.of(machine).rust in wanted

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from bootcpy.errors import ImageContentError
-from bootcpy.model.base.printable import LONGEST_LABEL, printable
+from bootcpy.model.base.printable import printable
 from bootcpy.model.base.strict_json import StrictJsonError, parse_strict_json
 from bootcpy.model.image.oci_fields import (
     MOST_CONFIG_CHARACTERS,
@@ -30,17 +30,6 @@ LABEL_FINAL_DIFFID = "ostree.final-diffid"
 LABEL_VERSION = "org.opencontainers.image.version"
 LABEL_VERSION_LEGACY = "version"
 LABEL_CREATED = "org.opencontainers.image.created"
-
-# OCI (GOARCH) names for what `uname -m` prints.
-ARCHITECTURES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "ppc64le": "ppc64le",
-    "s390x": "s390x",
-    "riscv64": "riscv64",
-    "armv7l": "arm",
-    "i686": "386",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,26 +210,6 @@ def _require_one_content_each(layers: Sequence[Layer]) -> None:
                 f"and also {layer.diff_id}",
                 hint="the image was tampered with; do not use it",
             )
-
-
-def require_bootable(config: ImageConfig, *, machine: str, name: str) -> None:
-    """Refuse an image that cannot boot here; `machine` is what `uname -m` prints.
-
-    Raises:
-        ImageContentError: a label is missing or the architecture is another one.
-    """
-    if not {LABEL_BOOTC, LABEL_OSTREE_BOOTABLE} & config.labels.keys():
-        raise ImageContentError(
-            f"{name} is not a bootable image: it has no label {LABEL_BOOTC}",
-            hint=f"build it from a bootable base, or add LABEL {LABEL_BOOTC}=1",
-        )
-    expected = ARCHITECTURES.get(machine, machine)
-    found = printable(config.architecture, limit=LONGEST_LABEL)
-    if config.architecture != expected:
-        raise ImageContentError(
-            f"{name} has architecture {found}; expected {expected}",
-            hint="pull or build the image for this machine's architecture",
-        )
 
 
 def require_diff_id(found: str, layer: Layer) -> None:

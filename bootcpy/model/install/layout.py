@@ -10,6 +10,7 @@ from enum import StrEnum
 from uuid import UUID, uuid4, uuid5
 
 from bootcpy.errors import TargetError
+from bootcpy.model.base.architecture import WITH_LAYOUT, Architecture
 from bootcpy.model.base.size import GIB, MIB, align_down, align_up, format_size
 
 # UEFI specification, "GUID Partition Table": every offset a multiple of this suits
@@ -26,17 +27,10 @@ BIOS_BOOT_SIZE_BYTES = 1 * MIB
 ESP_SIZE_BYTES = 512 * MIB  # as bootc: EFIPN_SIZE_MB
 PREP_SIZE_BYTES = 4 * MIB
 
-# Names that bootc and GRUB give these types; the roots are the Discoverable
-# Partitions Specification's, by the name `uname -m` prints.
+# As bootc and GRUB name these types.
 BIOS_BOOT_TYPE = UUID("21686148-6449-6e6f-744e-656564454649")
 ESP_TYPE = UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 PREP_TYPE = UUID("9e1a2d38-c612-4316-aa26-8b49521e5a8b")
-ROOT_TYPES = {
-    "x86_64": UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709"),
-    "aarch64": UUID("b921b045-1df0-41c3-af44-4c6f280d3fae"),
-    "ppc64le": UUID("c31c45e6-3f39-412e-80fb-4809c4980599"),
-    "s390x": UUID("5eead9a9-fe09-4a1e-a1d7-520d00531306"),
-}
 
 _NAMESPACE = UUID("0b47c9f1-3c0e-5a0c-9e55-6f3f5a3c7d21")  # ours; never changes
 
@@ -172,9 +166,15 @@ def plan_layout(
     Raises:
         TargetError: the disk or `--root-size` is too small, or the architecture has no layout.
     """
+    architecture = Architecture.of(machine)
+    if architecture.root_type is None:
+        raise TargetError(
+            f"there is no disk layout for the architecture {machine}",
+            hint=f"known are: {', '.join(WITH_LAYOUT)}",
+        )
     start = ALIGNMENT
     partitions: list[Partition] = []
-    for role, name, type_uuid, size_bytes in _firmware_partitions(machine):
+    for role, name, type_uuid, size_bytes in _firmware_partitions(architecture):
         partitions.append(
             Partition(
                 number=len(partitions) + 1,
@@ -198,7 +198,7 @@ def plan_layout(
             number=len(partitions) + 1,
             role=Role.ROOT,
             name="root",
-            type_uuid=ROOT_TYPES[machine],
+            type_uuid=architecture.root_type,
             uuid=identify("partition root"),
             start_bytes=start,
             size_bytes=available if root_size_bytes is None else root_size_bytes,
@@ -215,23 +215,16 @@ def plan_layout(
     )
 
 
-def _firmware_partitions(machine: str) -> tuple[tuple[Role, str, UUID, int], ...]:
+def _firmware_partitions(architecture: Architecture) -> list[tuple[Role, str, UUID, int]]:
     """Return what stands before the root partition: role, name, type and size."""
-    esp = (Role.ESP, "EFI-SYSTEM", ESP_TYPE, ESP_SIZE_BYTES)
-    match machine:
-        case "x86_64":
-            return ((Role.BIOS_BOOT, "BIOS-BOOT", BIOS_BOOT_TYPE, BIOS_BOOT_SIZE_BYTES), esp)
-        case "aarch64":
-            return (esp,)
-        case "ppc64le":
-            return ((Role.PREP, "PowerPC-PReP-boot", PREP_TYPE, PREP_SIZE_BYTES),)
-        case "s390x":
-            return ()
-        case _:
-            raise TargetError(
-                f"there is no disk layout for the architecture {machine}",
-                hint=f"known are: {', '.join(ROOT_TYPES)}",
-            )
+    partitions: list[tuple[Role, str, UUID, int]] = []
+    if architecture.bios:
+        partitions.append((Role.BIOS_BOOT, "BIOS-BOOT", BIOS_BOOT_TYPE, BIOS_BOOT_SIZE_BYTES))
+    if architecture.uefi is not None:
+        partitions.append((Role.ESP, "EFI-SYSTEM", ESP_TYPE, ESP_SIZE_BYTES))
+    if architecture.open_firmware:
+        partitions.append((Role.PREP, "PowerPC-PReP-boot", PREP_TYPE, PREP_SIZE_BYTES))
+    return partitions
 
 
 def _require_room(

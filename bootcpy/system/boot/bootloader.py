@@ -143,7 +143,7 @@ def _register(target: TargetTree, *, image_root: Path, machine: str) -> None:
         f"--disk={target.disk}",
         f"--part={target.esp_number}",
         f"--label={vendor}",
-        f"--loader=\\EFI\\{vendor}\\shim{esp.FIRMWARE[machine].suffix}.efi",
+        f"--loader=\\EFI\\{vendor}\\shim{esp.uefi_names(machine).suffix}.efi",
     )
 
 

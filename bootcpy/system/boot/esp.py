@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError
+from bootcpy.model.base.architecture import Architecture, UefiNames
 from bootcpy.model.base.size import MIB
 from bootcpy.system.files import below
 from bootcpy.system.process.run import run
@@ -29,20 +30,6 @@ _LARGEST_BYTES = 64 * MIB  # of one file; Debian's GRUB has 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Firmware:
-    """How a machine's UEFI names its files; see UEFI 2.10, table 3-6."""
-
-    suffix: str  # as in grubx64.efi
-    grub_signed: Path  # the directory of the signed GRUB
-
-
-FIRMWARE = {
-    "x86_64": Firmware(suffix="x64", grub_signed=Path("usr/lib/grub/x86_64-efi-signed")),
-    "aarch64": Firmware(suffix="aa64", grub_signed=Path("usr/lib/grub/arm64-efi-signed")),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EspFile:
     """One file of the partition: `path` on it, its content from `source` or as `text`.
 
@@ -54,23 +41,33 @@ class EspFile:
     text: str = ""
 
 
+def uefi_names(machine: str) -> UefiNames:
+    """Return how the UEFI of `machine` (as `uname -m` prints it) names its files.
+
+    Raises:
+        ImageContentError: no image has a signed boot loader for it.
+    """
+    names = Architecture.of(machine).uefi
+    if names is None:
+        raise ImageContentError(f"no signed boot loader is known for {machine}")
+    return names
+
+
 def loader_files(image_root: Path, machine: str) -> tuple[Path, Path, Path]:
     """Return where shim, GRUB and MokManager are below `image_root`.
 
     Raises:
         ImageContentError: one of them is missing, or none exists for `machine`.
     """
-    firmware = FIRMWARE.get(machine)
-    if firmware is None:
-        raise ImageContentError(f"no signed boot loader is known for {machine}")
-    suffix = firmware.suffix
+    names = uefi_names(machine)
+    suffix = names.suffix
     files = (
         _first_of(  # Ubuntu has the second name be a link by way of /etc/alternatives
             image_root,
             _SHIM / f"shim{suffix}.efi.signed.latest",
             _SHIM / f"shim{suffix}.efi.signed",
         ),
-        firmware.grub_signed / f"grub{suffix}.efi.signed",
+        names.grub_signed / f"grub{suffix}.efi.signed",
         _first_of(image_root, _SHIM / f"mm{suffix}.efi.signed", _SHIM / f"mm{suffix}.efi"),
     )
     for file in files:
@@ -142,7 +139,7 @@ def planned_files(image_root: Path, *, machine: str, root_uuid: str) -> tuple[Es
     order of whatever machine the disk is put into.
     """
     shim, grub, mok_manager = loader_files(image_root, machine)
-    suffix = FIRMWARE[machine].suffix
+    suffix = uefi_names(machine).suffix
     vendor = Path("EFI", vendor_directory(read_file(image_root, grub)))
     stub = stub_config(root_uuid)
     files = [

@@ -7,14 +7,13 @@ from bootcpy import paths
 from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.printable import LONGEST_LABEL, printable
 from bootcpy.model.base.progress import Progress, StepItem, StepsProgress
-from bootcpy.model.boot.bootable import require_bootable_tree
+from bootcpy.model.boot.bootable import require_bootable, require_bootable_tree
 from bootcpy.model.boot.kargs import kargs_after_upgrade, parse_kargs_d, without
 from bootcpy.model.boot.owned_kargs import OwnedKargs, owned
 from bootcpy.model.host.decisions import HELD_BACK, Decision, Stage, display
 from bootcpy.model.host.deployments import ImageRecord
 from bootcpy.model.host.status import image_status
 from bootcpy.model.image.difference import format_decimal_size
-from bootcpy.model.image.oci import require_bootable
 from bootcpy.ostree.base.commit_tree import CommitTree, boot_facts_of, read_kargs_d
 from bootcpy.ostree.base.repo import explained
 from bootcpy.ostree.base.space import require_room_for_kernel

@@ -19,10 +19,9 @@ from bootcpy.errors import BootcpyError, TargetError
 from bootcpy.model.base.io_errors import explain_write_failure
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.base.size import MOST_DROP_INS
-from bootcpy.model.boot.bootable import require_bootable_tree
+from bootcpy.model.boot.bootable import require_bootable, require_bootable_tree
 from bootcpy.model.boot.kargs import parse_kargs_d
 from bootcpy.model.host.space import unpacked_size
-from bootcpy.model.image.oci import require_bootable
 from bootcpy.model.image.reference import ImageReference
 from bootcpy.model.install.config import InstallConfig
 from bootcpy.model.install.layout import DiskLayout, Role

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from bootcpy.model.boot.bootable import require_bootable
 from bootcpy.model.host.status import rfc3339_utc
 from bootcpy.model.image.oci import (
     ImageConfig,
@@ -9,7 +10,6 @@ from bootcpy.model.image.oci import (
     canonical_json,
     classify_layers,
     commit_timestamp,
-    require_bootable,
 )
 from bootcpy.model.image.policy import Policy, PolicyFormatError
 from bootcpy.model.image.reference import ImageReference, Transport

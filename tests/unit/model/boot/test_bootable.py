@@ -6,9 +6,11 @@ from bootcpy.errors import ImageContentError
 from bootcpy.model.boot.bootable import (
     BootFacts,
     protects_toplevel,
+    require_bootable,
     require_bootable_tree,
     requires_composefs,
 )
+from bootcpy.model.image.oci import ImageConfig
 
 GOOD = BootFacts(
     kernels=("6.12.1",),
@@ -18,6 +20,30 @@ GOOD = BootFacts(
     os_release=b"ID=test\n",
     has_etc=True,
 )
+
+
+def config(labels: dict[str, str]) -> ImageConfig:
+    return ImageConfig(architecture="amd64", labels=labels, diff_ids=(), created=None)
+
+
+@pytest.mark.parametrize("label", ["containers.bootc", "ostree.bootable"])
+@pytest.mark.parametrize("value", ["1", "true", ""])
+def test_require_bootable_takes_either_label_with_any_value(label: str, value: str) -> None:
+    require_bootable(config({label: value}), machine="x86_64", name="a")
+
+
+@pytest.mark.parametrize(
+    ("labels", "machine", "message"),
+    [
+        ({}, "x86_64", "oci:/a is not a bootable image"),
+        ({"containers.bootc": "1"}, "aarch64", "architecture amd64; expected arm64"),
+        ({"containers.bootc": "1"}, "vax", "architecture amd64; expected vax"),
+    ],
+)
+def test_require_bootable_refuses(labels: dict[str, str], machine: str, message: str) -> None:
+    with pytest.raises(ImageContentError, match=message) as refused:
+        require_bootable(config(labels), machine=machine, name="oci:/a")
+    assert refused.value.hint
 
 
 def test_require_bootable_tree_returns_the_kernel() -> None:

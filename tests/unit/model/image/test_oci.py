@@ -18,7 +18,6 @@ from bootcpy.model.image.oci import (
     classify_layers,
     commit_timestamp,
     parse_timestamp,
-    require_bootable,
     require_diff_id,
 )
 from tests.unit.model.host.states import digest_of
@@ -334,26 +333,6 @@ def test_classify_layers_refuses(
 def test_classify_layers_takes_one_tar_in_two_blobs_and_one_blob_twice() -> None:
     plan = classify_layers(_manifest("1", "2", "1"), _config("d", "d", "d"))
     assert _names(plan.derived) == ["1", "2", "1"]
-
-
-@pytest.mark.parametrize("label", ["containers.bootc", "ostree.bootable"])
-@pytest.mark.parametrize("value", ["1", "true", ""])
-def test_require_bootable_takes_either_label_with_any_value(label: str, value: str) -> None:
-    require_bootable(_config(labels={label: value}), machine="x86_64", name="a")
-
-
-@pytest.mark.parametrize(
-    ("labels", "machine", "message"),
-    [
-        ({}, "x86_64", "oci:/a is not a bootable image"),
-        ({"containers.bootc": "1"}, "aarch64", "architecture amd64; expected arm64"),
-        ({"containers.bootc": "1"}, "vax", "architecture amd64; expected vax"),
-    ],
-)
-def test_require_bootable_refuses(labels: dict[str, str], machine: str, message: str) -> None:
-    with pytest.raises(ImageContentError, match=message) as refused:
-        require_bootable(_config(labels=labels), machine=machine, name="oci:/a")
-    assert refused.value.hint
 
 
 def test_require_diff_id_names_both_and_the_layer() -> None:

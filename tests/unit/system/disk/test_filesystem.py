@@ -5,7 +5,7 @@ from uuid import UUID, uuid5
 import pytest
 
 from bootcpy.model.base.size import MIB
-from bootcpy.model.install.layout import ESP_TYPE, ROOT_TYPES, Partition, Role
+from bootcpy.model.install.layout import ESP_TYPE, Partition, Role
 from bootcpy.system.disk import filesystem
 from tests.unit.conftest import FakeTool
 
@@ -14,7 +14,7 @@ ROOT = Partition(
     number=3,
     role=Role.ROOT,
     name="root",
-    type_uuid=ROOT_TYPES["x86_64"],
+    type_uuid=UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709"),
     uuid=UUID(int=1),
     start_bytes=514 * MIB,
     size_bytes=4096 * MIB,
