@@ -16,8 +16,8 @@ from pathlib import Path
 
 from bootcpy.errors import ImageContentError, TargetError, ToolFailedError
 from bootcpy.model.base.size import MIB
+from bootcpy.model.install.target_tree import BiosBoot
 from bootcpy.system.files import below
-from bootcpy.system.files.mount import BiosBoot
 from bootcpy.system.process.run import run
 
 log = logging.getLogger(__name__)

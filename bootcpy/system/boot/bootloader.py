@@ -11,9 +11,10 @@ from bootcpy import paths
 from bootcpy.errors import BootcpyError, UsageError
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.boot.loader import Bootloader
+from bootcpy.model.install.target_tree import BiosBoot, TargetTree
 from bootcpy.system.boot import bios_boot, esp
 from bootcpy.system.files import below
-from bootcpy.system.files.mount import BiosBoot, TargetTree, mounted
+from bootcpy.system.files.mount import mounted
 from bootcpy.system.process.run import run
 
 log = logging.getLogger(__name__)

@@ -35,6 +35,7 @@ from bootcpy.model.install.planning import (
     require_block_setup,
 )
 from bootcpy.model.install.target import TargetState, require_usable
+from bootcpy.model.install.target_tree import BiosBoot, TargetTree
 from bootcpy.ostree.host import sysroot
 from bootcpy.system.boot import boot_facts, bootloader
 from bootcpy.system.disk import block, filesystem, gpt, loop
@@ -297,17 +298,17 @@ def _make_filesystems(devices: dict[Role, Path], plan: InstallPlan) -> None:
     filesystem.make_root(devices[Role.ROOT], plan.layout.root, reproducible=plan.seed is not None)
 
 
-def _target_tree(disk: Path, devices: dict[Role, Path], layout: DiskLayout) -> mount.TargetTree:
+def _target_tree(disk: Path, devices: dict[Role, Path], layout: DiskLayout) -> TargetTree:
     esp = layout.find(Role.ESP)
     bios = layout.find(Role.BIOS_BOOT)
-    return mount.TargetTree(
+    return TargetTree(
         root=paths.INSTALL_ROOT,
         root_uuid=str(layout.root.filesystem_id),
         disk=disk,
         esp=devices.get(Role.ESP),
         esp_uuid=str(esp.uuid) if esp else None,
         esp_number=esp.number if esp else None,
-        bios_boot=mount.BiosBoot(
+        bios_boot=BiosBoot(
             disk=disk,
             start_bytes=bios.start_bytes,
             size_bytes=bios.size_bytes,

@@ -13,6 +13,7 @@ from bootcpy.model.boot.kargs import merge_for_install, parse_kargs_d
 from bootcpy.model.install.aleph import aleph_text
 from bootcpy.model.install.plan import DeployPlan
 from bootcpy.model.install.planning import require_no_bound_images
+from bootcpy.model.install.target_tree import TargetTree
 from bootcpy.model.install.tmpfiles import root_ssh_tmpfiles
 from bootcpy.ostree.base import commit_tree
 from bootcpy.ostree.base.repo import open_repo
@@ -21,7 +22,6 @@ from bootcpy.ostree.image import importer
 from bootcpy.ostree.image.sepolicy import require_own_policy_of_commit
 from bootcpy.system.boot import bootloader
 from bootcpy.system.files import below, durable
-from bootcpy.system.files.mount import TargetTree
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.base.acceptance import note_accepted
 

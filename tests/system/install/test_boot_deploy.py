@@ -15,10 +15,10 @@ from bootcpy.model.boot.kargs import KernelArguments
 from bootcpy.model.boot.loader import Bootloader
 from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.model.install.plan import DeployPlan
+from bootcpy.model.install.target_tree import BiosBoot, TargetTree
 from bootcpy.ostree.base.commit_tree import CommitTree, boot_facts_of
 from bootcpy.ostree.host import sysroot
 from bootcpy.system.boot import boot_facts
-from bootcpy.system.files.mount import BiosBoot, TargetTree
 from bootcpy.system.image import skopeo
 from bootcpy.verbs.install.to_filesystem import populate
 from tests.system.support.boot_files import (

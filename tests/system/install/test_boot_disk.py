@@ -10,8 +10,8 @@ from bootcpy.errors import TargetError
 from bootcpy.model.boot.bls import Entry
 from bootcpy.model.boot.grub_menu import grub_menu
 from bootcpy.model.install.layout import Filesystem
+from bootcpy.model.install.target_tree import BiosBoot
 from bootcpy.system.boot import bios_boot, esp
-from bootcpy.system.files.mount import BiosBoot
 from tests.system.support.boot_files import IN_CONTAINER, MIB, make_disk, make_esp, mounted
 
 pytestmark = IN_CONTAINER

@@ -6,8 +6,8 @@ from bootcpy import paths
 from bootcpy.errors import BootcpyError, ImageContentError, UsageError
 from bootcpy.model.base.progress import Silent
 from bootcpy.model.boot.loader import Bootloader
+from bootcpy.model.install.target_tree import BiosBoot, TargetTree
 from bootcpy.system.boot.bootloader import entries_of_partition, install, require_bootloader
-from bootcpy.system.files.mount import BiosBoot, TargetTree
 from tests.unit.conftest import FakeTool
 
 FILES = {
