@@ -11,8 +11,8 @@ from pathlib import Path
 from bootcpy.errors import BootcpyError, NoSpaceError
 from bootcpy.model.base.io_errors import hint_for
 from bootcpy.ostree.base.bindings import Gio, GLib, OSTree
-from bootcpy.system.files.durable import sync_filesystem
 from bootcpy.system.process import locks
+from bootcpy.system.process.libc import syncfs
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def transaction(repo: OSTree.Repo) -> Generator[None]:
     try:
         yield
         if not repo.get_disable_fsync():
-            sync_filesystem(repo.get_dfd())
+            syncfs(repo.get_dfd())
         with _one_at_a_time(repo):
             _move_objects(repo)
     except BaseException:
@@ -109,7 +109,7 @@ def _move_objects(repo: OSTree.Repo) -> None:
         repo.commit_transaction(None)
     finally:
         repo.set_disable_fsync(False)
-    sync_filesystem(repo.get_dfd())
+    syncfs(repo.get_dfd())
 
 
 @contextmanager

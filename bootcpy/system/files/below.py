@@ -8,23 +8,22 @@ Paths are relative to the root; a leading `/` means the same. Everything raises 
 names the whole path; its words fit behind "cannot read" and the like.
 """
 
-import ctypes
 import errno
 import os
 import stat
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum, auto
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NoReturn, Self
 
 from bootcpy.model.base.size import format_size
+from bootcpy.system.process.libc import openat2
 
 # What stands in the way of a path, as opposed to a disk that fails.
 IN_THE_WAY = frozenset({errno.ELOOP, errno.EXDEV, errno.ENOTDIR, errno.EISDIR, errno.EEXIST})
 
-_OPENAT2 = 437  # the same on all architectures that Debian has; glibc has no wrapper
 _NO_MAGIC_LINKS, _NO_SYMLINKS, _BENEATH, _IN_ROOT = 0x02, 0x04, 0x08, 0x10  # linux/openat2.h
 _RACES = 32  # EAGAIN: something was renamed while a `..` was passed
 _MOST_LINKS = 40  # as the kernel
@@ -39,16 +38,6 @@ class Links(Enum):
     REFUSE = auto()
 
 
-class _OpenHow(ctypes.Structure):
-    """`struct open_how` of openat2(2)."""
-
-    _fields_ = (
-        ("flags", ctypes.c_uint64),
-        ("mode", ctypes.c_uint64),
-        ("resolve", ctypes.c_uint64),
-    )
-
-
 def open_in_kernel(root_fd: int, path: str, links: Links) -> int:
     """Return a descriptor (O_PATH) of what `path` is below `root_fd`: openat2(2).
 
@@ -57,17 +46,10 @@ def open_in_kernel(root_fd: int, path: str, links: Links) -> int:
     """
     resolve = _NO_MAGIC_LINKS | (_BENEATH | _NO_SYMLINKS if links is Links.REFUSE else _IN_ROOT)
     flags = _ANY | (os.O_NOFOLLOW if links is Links.NOT_LAST else 0)
-    how = _OpenHow(flags=flags, mode=0, resolve=resolve)
-    libc = ctypes.CDLL(None, use_errno=True)
-    arguments = ctypes.c_char_p(os.fsencode(path)), ctypes.byref(how), ctypes.c_size_t(24)
     for _ in range(_RACES):
-        fd: int = libc.syscall(ctypes.c_long(_OPENAT2), ctypes.c_int(root_fd), *arguments)
-        if fd >= 0:
-            return fd
-        if ctypes.get_errno() != errno.EAGAIN:
-            break
-    number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number))
+        with suppress(BlockingIOError):
+            return openat2(root_fd, path, flags=flags, resolve=resolve)
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
 def open_by_steps(root_fd: int, path: str, links: Links) -> int:

@@ -1,11 +1,8 @@
 """Writing a file so that it is whole, and on the disk, or not there at all."""
 
 import contextlib
-import ctypes
 import os
 from pathlib import Path
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
@@ -31,14 +28,3 @@ def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
-
-
-def sync_filesystem(fd: int) -> None:
-    """Write all of the file system to disk that the open descriptor `fd` is on: syncfs(2).
-
-    Raises:
-        OSError: something could not be written.
-    """
-    if _LIBC.syncfs(fd):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

@@ -1,7 +1,5 @@
 """Mounts, as context managers, and what the kernel says is mounted."""
 
-import ctypes
-import os
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError, ToolFailedError
+from bootcpy.system.process.libc import unshare_mounts
 from bootcpy.system.process.run import run
 
-_CLONE_NEWNS = 0x00020000  # linux/sched.h
-_LIBC = ctypes.CDLL(None, use_errno=True)
 _INIT_NAMESPACE = "/proc/1/ns/mnt"
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -63,13 +60,13 @@ def enter_private_namespace() -> None:
     Raises:
         BootcpyError: the kernel refuses.
     """
-    # os.unshare() came with Python 3.12.
-    if _LIBC.unshare(_CLONE_NEWNS) != 0:
-        reason = os.strerror(ctypes.get_errno())
+    try:
+        unshare_mounts()
+    except OSError as e:
         raise BootcpyError(
-            f"cannot make a private mount namespace: {reason}",
+            f"cannot make a private mount namespace: {e.strerror}",
             hint="run as root; in a container, add --privileged",
-        )
+        ) from e
     run("mount", "--make-rprivate", "/")
 
 

@@ -16,7 +16,7 @@ from typing import Generic, Self, TypeVar
 from bootcpy.errors import BootcpyError
 from bootcpy.model.base.io_errors import DISK_ERRNOS, FAILING_HINT
 from bootcpy.model.base.signals import ENDING_SIGNALS
-from bootcpy.system.process.parent_death import die_with_parent
+from bootcpy.system.process.libc import parent_death
 
 _Result = TypeVar("_Result")
 
@@ -32,12 +32,13 @@ class Child(Generic[_Result]):
         """Fork and run `work` in the child, which first closes the descriptors `close`."""
         self._fd, theirs = os.pipe()
         parent = os.getpid()
+        die_with_parent = parent_death(signal.SIGKILL)
         # Else a signal could unwind the parent's `with` blocks in the child.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         try:
             self._pid = os.fork()
             if self._pid == 0:
-                _run_and_exit(work, theirs, (self._fd, *close), parent)
+                _run_and_exit(work, theirs, (self._fd, *close), parent, die_with_parent)
             self._reaped = False
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -107,12 +108,16 @@ class Child(Generic[_Result]):
 
 
 def _run_and_exit(
-    work: Callable[[], object], answer_fd: int, close: Iterable[int], parent: int
+    work: Callable[[], object],
+    answer_fd: int,
+    close: Iterable[int],
+    parent: int,
+    die_with_parent: Callable[[], None],
 ) -> None:
     """Run `work`, send its outcome, and end the process without any of the parent's clean-up."""
     status = 1
     try:
-        die_with_parent(signal.SIGKILL)
+        die_with_parent()
         if os.getppid() != parent:  # it died before we could ask to die with it
             os._exit(1)
         for each in (signal.SIGINT, signal.SIGHUP):  # from a terminal, to us all

@@ -11,13 +11,13 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from bootcpy.errors import BootcpyError, ToolFailedError
 from bootcpy.model.base.signals import ENDING_SIGNALS
-from bootcpy.system.process.parent_death import die_with_parent
+from bootcpy.system.process.libc import parent_death
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +28,15 @@ _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
 _STDERR_TAIL_BYTES = 1024  # keeps an error readable, as bootc's command helpers do
 
 
-def _prepare_child() -> None:
-    """Let the child be ended: by the signals, which were blocked, and by our own end."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
-    die_with_parent(signal.SIGTERM)
+def _child_preparation() -> Callable[[], None]:
+    """Return what lets a child be ended: by the signals, which were blocked, and by our own end."""
+    die_with_parent = parent_death(signal.SIGTERM)
+
+    def prepare() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+        die_with_parent()
+
+    return prepare
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -76,7 +81,7 @@ def run(
             _ok_code=list(ok),
             _timeout=timeout_s,
             _tty_out=False,
-            _preexec_fn=_prepare_child,
+            _preexec_fn=_child_preparation(),
             _bg=True,  # returns at once; sh waits no differently
             _bg_exc=False,
         )
@@ -171,7 +176,7 @@ def spawn(
                 stderr=null if stderr is None else stderr,
                 pass_fds=tuple(pass_fds),
                 env=_environment(env),
-                preexec_fn=_prepare_child,  # noqa: PLW1509 - no threads, see the module text
+                preexec_fn=_child_preparation(),  # noqa: PLW1509 - no threads, see the module text
             )
     except FileNotFoundError as e:
         program = os.fspath(argv[0])
