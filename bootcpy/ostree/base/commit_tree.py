@@ -10,7 +10,7 @@ from bootcpy.errors import ImageContentError
 from bootcpy.model.base.size import LARGEST_CONFIGURATION_BYTES, MOST_DROP_INS
 from bootcpy.model.boot.bootable import MOST_MODULES_DIRECTORIES, BootFacts
 from bootcpy.ostree.base.bindings import Gio, OSTree
-from bootcpy.ostree.base.repo import explained, open_repo
+from bootcpy.ostree.base.repo import explained, file_object, open_repo
 from bootcpy.system.boot import boot_facts
 from bootcpy.system.files import below
 
@@ -29,7 +29,7 @@ class CommitTree:
         Raises:
             BootcpyError: there is no such repository or commit.
         """
-        self._objects = repo_path / "objects"
+        self._repo_path = repo_path
         with explained(f"commit {commit} cannot be read"):
             _, self._root, _ = open_repo(repo_path).read_commit(commit, None)
 
@@ -70,8 +70,7 @@ class CommitTree:
         ):
             return None
         assert isinstance(file, OSTree.RepoFile)  # noqa: S101 - a commit's children always are
-        checksum = file.get_checksum()
-        return self._objects / checksum[:2] / f"{checksum[2:]}.file"
+        return file_object(self._repo_path, file.get_checksum())
 
     def read(self, path: Path) -> bytes | None:
         """Return the content of the configuration file `path`, if it is a regular file.

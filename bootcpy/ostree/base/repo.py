@@ -4,7 +4,7 @@ import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,19 @@ def open_repo(path: Path) -> OSTree.Repo:
     with explained(f"the ostree repository {path} cannot be opened"):
         repo.open(None)
     return repo
+
+
+def file_object(repo_path: Path, checksum: str) -> Path:
+    """Return where a bare repository keeps a file: the file itself, or the symbolic link.
+
+    Nothing may be written there.
+    """
+    return repo_path / f"objects/{checksum[:2]}/{checksum[2:]}.file"
+
+
+def file_objects(repo_path: Path) -> Iterator[Path]:
+    """Yield all that `file_object` may return, in any order."""
+    return repo_path.glob("objects/??/*.file")
 
 
 @contextmanager

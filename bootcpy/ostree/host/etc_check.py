@@ -10,7 +10,7 @@ from bootcpy.model.host.etc_merge import EtcKind, Incoming, find_conflicts, find
 from bootcpy.model.layers.tree import Directory
 from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.base.objects import open_tree
-from bootcpy.ostree.base.repo import explained
+from bootcpy.ostree.base.repo import explained, file_object
 from bootcpy.system.host.etc_tree import read_etc
 
 
@@ -42,18 +42,18 @@ def require_mergeable_etc(sysroot: OSTree.Sysroot, commit: str) -> tuple[str, ..
 
 def _incoming_etc(repo: OSTree.Repo, commit: str) -> dict[str, Incoming]:
     etc = open_tree(repo, commit).find("usr/etc")
-    objects = Path(f"/proc/self/fd/{repo.get_dfd()}/objects")
-    return {} if etc is None else dict(_walk(objects, etc, ""))
+    repo_path = Path(f"/proc/self/fd/{repo.get_dfd()}")
+    return {} if etc is None else dict(_walk(repo_path, etc, ""))
 
 
-def _walk(objects: Path, directory: Directory, path: str) -> Iterator[tuple[str, Incoming]]:
+def _walk(repo_path: Path, directory: Directory, path: str) -> Iterator[tuple[str, Incoming]]:
     """Yield what is below a directory; a bare repository has links as links among its objects."""
     for name, checksum in directory.files.items():
-        file = objects / checksum[:2] / f"{checksum[2:]}.file"
+        file = file_object(repo_path, checksum)
         if file.is_symlink():
             yield f"{path}{name}", Incoming(kind=EtcKind.LINK, target=str(file.readlink()))
         else:
             yield f"{path}{name}", Incoming(kind=EtcKind.FILE)
     for name, below in directory.dirs.items():
         yield f"{path}{name}", Incoming(kind=EtcKind.DIRECTORY)
-        yield from _walk(objects, below, f"{path}{name}/")
+        yield from _walk(repo_path, below, f"{path}{name}/")

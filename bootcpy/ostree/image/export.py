@@ -14,7 +14,7 @@ from bootcpy.model.image.role import LayerRole
 from bootcpy.model.layers.tree import TreeRef
 from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.base.objects import RepoTrees, commit_metadata, commit_tree, read_xattrs
-from bootcpy.ostree.base.repo import explained
+from bootcpy.ostree.base.repo import explained, file_object
 from bootcpy.ostree.image.metadata import KEY_CONFIG, KEY_MANIFEST
 from bootcpy.ostree.image.refs import find_image_commit, image_of, list_image_refs
 from bootcpy.ostree.image.verified import find_layers
@@ -76,7 +76,7 @@ def write_tar(repo: OSTree.Repo, repo_path: Path, commit: str, file: IO[bytes]) 
     ):
         writer = _Writer(
             repo=repo,
-            objects=repo_path / "objects",
+            repo_path=repo_path,
             tar=tar,
             implicit=frozenset(read_traits(repo, commit).implicit or ()),
         )
@@ -88,7 +88,7 @@ class _Writer:
     """Adds objects to a tar, below their names in the tree."""
 
     repo: OSTree.Repo
-    objects: Path
+    repo_path: Path
     tar: tarfile.TarFile
     implicit: frozenset[str]
 
@@ -120,7 +120,7 @@ class _Writer:
 
     def _add_file(self, path: str, checksum: str) -> None:
         # In a bare repository an object is the file itself, with all that belongs to it.
-        stored = self.objects / checksum[:2] / f"{checksum[2:]}.file"
+        stored = file_object(self.repo_path, checksum)
         found = stored.lstat()
         member = _member(path, found.st_mode, found.st_uid, found.st_gid)
         member.pax_headers = _xattr_headers(read_xattrs(stored))

@@ -11,6 +11,7 @@ from bootcpy.model.base.progress import Progress
 from bootcpy.model.boot.bls import Entry, parse_entry
 from bootcpy.model.boot.cmdline import split_kargs
 from bootcpy.ostree.base.bindings import OSTree
+from bootcpy.ostree.base.repo import file_objects
 from bootcpy.system.files.fsverity import has_verity
 from bootcpy.verbs.base.rights import require_rights
 from bootcpy.verbs.host.change import System, changing
@@ -89,8 +90,8 @@ def _check_resolv_conf(system: System) -> Iterator[str]:
 def _check_verity(system: System) -> Iterator[str]:
     if _config(system.sysroot.repo(), "ex-integrity", "fsverity").lower() not in _YES:
         return
-    objects = paths.SYSROOT / paths.REPO / "objects"
-    bare = [path for path in objects.glob("??/*.file") if not path.is_symlink()]
+    stored = file_objects(paths.SYSROOT / paths.REPO)
+    bare = [path for path in stored if not path.is_symlink()]
     unprotected = [path for path in bare if not has_verity(path)]
     if unprotected:
         yield f"{len(unprotected)} of {len(bare)} objects have no fs-verity, as {unprotected[0]}"
