@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from bootcpy.errors import ImageContentError, ImageError, ImageUnavailableError
 from bootcpy.model.base.printable import printable
 from bootcpy.model.image.reference import ImageReference, Transport
 from bootcpy.paths import ROOT_AUTH_FILES
@@ -141,8 +142,8 @@ def explain_open_failure(
     auth_file: Path | None,
     policy_file: Path | None,
     requirement: str | None = None,
-) -> tuple[str, str]:
-    """Turn skopeo's `cause` into a message and a hint that name the things involved.
+) -> ImageUnavailableError:
+    """Return the error for skopeo's `cause`, which names the things involved.
 
     `requirement` is what the policy in `policy_file` demands of the image.
     """
@@ -165,23 +166,21 @@ def explain_open_failure(
     named = re.escape(str(policy_file))
     for pattern, meaning, hint in (*_CONFIGURATION_MEANINGS, *meanings, *_MEANINGS):
         if re.search(pattern.replace("{policy_pattern}", named), cause, re.IGNORECASE):
-            return meaning.format(**words), hint.format(**words)
-    return f"cannot open {reference}: {shown}", f"see what `skopeo inspect {reference}` says"
+            return ImageUnavailableError(meaning.format(**words), hint=hint.format(**words))
+    return ImageUnavailableError(
+        f"cannot open {reference}: {shown}", hint=f"see what `skopeo inspect {reference}` says"
+    )
 
 
-def explain_blob_failure(
-    cause: str, reference: ImageReference, digest: str
-) -> tuple[str, str, str]:
-    """Return (`content` or `source`, message, hint) for a layer that could not be read."""
+def explain_blob_failure(cause: str, reference: ImageReference, digest: str) -> ImageError:
+    """Return the error for a layer that could not be read: its content, or its source is bad."""
     shown = printable(" ".join(cause.split()), limit=_SHOWN_CHARS)
     if re.search(r"corrupted blob|expected \d+ bytes|digest mismatch|does not match", _ends(cause)):
-        return (
-            "content",
+        return ImageContentError(
             f"layer {digest} of {reference} is not what the manifest says: {shown}",
-            "the image is corrupt; pull, copy or build it again",
+            hint="the image is corrupt; pull, copy or build it again",
         )
-    return (
-        "source",
+    return ImageUnavailableError(
         f"layer {digest} of {reference} cannot be read from {registry_host(reference)}: {shown}",
-        "run the command again; layers that were complete are kept",
+        hint="run the command again; layers that were complete are kept",
     )

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
-from bootcpy.errors import BootcpyError
+from bootcpy.errors import BootcpyError, StalledError
 from bootcpy.model.image.failures import registry_host
 from bootcpy.model.image.reference import ImageReference
 
@@ -83,14 +83,14 @@ class Waiting:
 
 def explain_stall(
     reference: ImageReference, timeout_s: int, layer: str | None = None
-) -> tuple[str, str]:
-    """Return the message and the hint for a source that stalled, in `layer` or before any."""
+) -> StalledError:
+    """Return the error for a source that stalled, in `layer` or before any."""
     host = registry_host(reference)
     hint = "check the network, and run the command again; BOOTC_STALL_TIMEOUT sets the patience"
     if layer is None:
         message = f"{host}, or a mirror of it, has not answered about {reference} for {timeout_s} s"
-        return message, hint
-    return (
+        return StalledError(message, hint=hint)
+    return StalledError(
         f"{host} stopped sending layer {layer} of {reference} for {timeout_s} s",
-        f"{hint}; layers that were complete are kept",
+        hint=f"{hint}; layers that were complete are kept",
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from select import select
 from typing import Any, TypeVar
 
-from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError, StalledError
+from bootcpy.errors import ImageContentError, ImageError, StalledError
 from bootcpy.model.image.failures import explain_blob_failure
 from bootcpy.model.image.oci import Descriptor, Layer
 from bootcpy.model.image.patience import explain_stall
@@ -203,21 +203,20 @@ def _start_blob(image: OpenedImage, wanted: WantedLayer) -> BlobStream:
     try:
         return image.start_blob(wanted.blob)
     except ProxyRequestError as e:
-        raise _blob_error(image, wanted, str(e)) from e
+        raise _blob_error(image, wanted, e) from e
     except ProxyStalledError as e:
         raise _stalled(image, wanted, image.answer_timeout_s) from e
 
 
 def _stalled(image: OpenedImage, wanted: WantedLayer, timeout_s: int | None) -> StalledError:
-    message, hint = explain_stall(image.reference, timeout_s or 0, wanted.layer.blob.digest)
-    return StalledError(message, hint=hint)
+    return explain_stall(image.reference, timeout_s or 0, wanted.layer.blob.digest)
 
 
 def _ask_to_finish(image: OpenedImage, job: LayerJob) -> None:
     try:
         image.ask_to_finish(job.blob)
     except ProxyRequestError as e:
-        raise _blob_error(image, job.wanted, str(e)) from e
+        raise _blob_error(image, job.wanted, e) from e
 
 
 def _take_answer(image: OpenedImage, job: LayerJob) -> None:
@@ -227,11 +226,8 @@ def _take_answer(image: OpenedImage, job: LayerJob) -> None:
     except ProxyRequestError as e:
         if "broken pipe" in str(e) or "EPIPE" in str(e):
             job.require_success()  # raises what made us stop reading
-        raise _blob_error(image, job.wanted, str(e)) from e
+        raise _blob_error(image, job.wanted, e) from e
 
 
-def _blob_error(image: OpenedImage, wanted: WantedLayer, cause: str) -> BootcpyError:
-    kind, message, hint = explain_blob_failure(cause, image.reference, wanted.layer.blob.digest)
-    if kind == "content":
-        return ImageContentError(message, hint=hint)
-    return ImageUnavailableError(message, hint=hint)
+def _blob_error(image: OpenedImage, wanted: WantedLayer, cause: ProxyRequestError) -> ImageError:
+    return explain_blob_failure(str(cause), image.reference, wanted.layer.blob.digest)

@@ -42,6 +42,7 @@ def check_local_image(image: OpenedImage, progress: Progress) -> int:
     Raises:
         ImageContentError: a layer is not what the image says, or has what cannot be in
             an image, or there is not exactly one kernel with an initramfs.
+        ImageUnavailableError: a layer cannot be read.
     """
     plan = classify_layers(image.manifest, image.config)
     if image.reference.transport not in _LOCAL or plan.commit:
@@ -91,8 +92,7 @@ def _check_layer(image: OpenedImage, layer: Layer, descriptor: Descriptor) -> La
                 hint=problem.hint,
             ) from problem
     except ProxyRequestError as e:
-        _, message, hint = explain_blob_failure(str(e), image.reference, layer.blob.digest)
-        raise ImageContentError(message, hint=hint) from e
+        raise explain_blob_failure(str(e), image.reference, layer.blob.digest) from e
     require_diff_id(summary.diff_id, layer)
     return summary
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError, StalledError
+from bootcpy.errors import BootcpyError, ImageContentError, ImageUnavailableError
 from bootcpy.model.image.acceptance import Acceptance
 from bootcpy.model.image.failures import explain_open_failure
 from bootcpy.model.image.oci import Descriptor, ImageConfig, Manifest
@@ -359,17 +359,15 @@ def opened(
             if image.obeys_policy and before == _read_acceptance(reference):
                 image.accepted = before  # else nobody can say by which of them it was judged
         except ProxyStalledError as e:
-            message, hint = explain_stall(reference, proxy.answer_timeout_s or 0)
-            raise StalledError(message, hint=hint) from e
+            raise explain_stall(reference, proxy.answer_timeout_s or 0) from e
         except ProxyRequestError as e:
-            message, hint = explain_open_failure(
+            raise explain_open_failure(
                 str(e),
                 reference,
                 auth_file=auth_file,
                 policy_file=policy_file,
                 requirement=describe_requirements(reference),
-            )
-            raise ImageUnavailableError(message, hint=hint) from e
+            ) from e
         yield image
     finally:
         proxy.close()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bootcpy.errors import ImageContentError, ImageError, ImageUnavailableError
 from bootcpy.model.image.failures import (
     explain_blob_failure,
     explain_open_failure,
@@ -216,17 +217,17 @@ PING = 'pinging container registry quay.io: Get "https://quay.io/v2/"'
 def test_explain_open_failure(
     reference: ImageReference, cause: str, message: str, hint: str
 ) -> None:
-    told, advice = explain_open_failure(
+    error = explain_open_failure(
         cause,
         reference,
         auth_file=None,
         policy_file=Path("/etc/containers/policy.json"),
         requirement="reject by default",
     )
-    assert message in told
-    assert " ".join(cause.split()) in told
-    assert "\n" not in told
-    assert hint in advice
+    assert message in error.message
+    assert " ".join(cause.split()) in error.message
+    assert "\n" not in error.message
+    assert hint in (error.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -247,38 +248,36 @@ def test_explain_open_failure(
 def test_explain_open_failure_says_which_credentials_were_refused(
     auth_file: Path | None, told: str, advice: str
 ) -> None:
-    message, hint = explain_open_failure(
-        "unauthorized: x", REGISTRY, auth_file=auth_file, policy_file=None
-    )
-    assert told in message
-    assert hint.endswith(advice)
+    error = explain_open_failure("unauthorized: x", REGISTRY, auth_file=auth_file, policy_file=None)
+    assert told in error.message
+    assert (error.hint or "").endswith(advice)
 
 
 def test_explain_open_failure_knows_the_policy_by_any_name() -> None:
-    message, _ = explain_open_failure(
+    error = explain_open_failure(
         "open /srv/my policy (1): no such file or directory",
         REGISTRY,
         auth_file=None,
         policy_file=Path("/srv/my policy (1)"),
     )
-    assert message.startswith("the policy for images cannot be read: open /srv/my policy (1)")
+    assert error.message.startswith("the policy for images cannot be read: open /srv/my policy (1)")
 
 
 @pytest.mark.parametrize(
     ("cause", "kind"),
     [
-        ("expected 95 bytes in blob, got 94", "content"),
-        ("corrupted blob, expecting sha256:1, got sha256:2", "content"),
-        ("open /srv/blobs/sha256/12: no such file or directory", "source"),
-        ("reading blob sha256:1: connection reset by peer", "source"),
+        ("expected 95 bytes in blob, got 94", ImageContentError),
+        ("corrupted blob, expecting sha256:1, got sha256:2", ImageContentError),
+        ("open /srv/blobs/sha256/12: no such file or directory", ImageUnavailableError),
+        ("reading blob sha256:1: connection reset by peer", ImageUnavailableError),
     ],
 )
-def test_explain_blob_failure(cause: str, kind: str) -> None:
-    found, message, hint = explain_blob_failure(cause, REGISTRY, "sha256:12")
-    assert found == kind
-    assert message.startswith("layer sha256:12 of docker://quay.io/example/os:1 ")
-    assert message.endswith(cause)
-    assert hint
+def test_explain_blob_failure(cause: str, kind: type[ImageError]) -> None:
+    error = explain_blob_failure(cause, REGISTRY, "sha256:12")
+    assert type(error) is kind
+    assert error.message.startswith("layer sha256:12 of docker://quay.io/example/os:1 ")
+    assert error.message.endswith(cause)
+    assert error.hint
 
 
 @pytest.mark.parametrize(
@@ -317,13 +316,13 @@ def test_registry_host(text: str, host: str) -> None:
 
 def test_an_answer_is_printable_short_and_soon_understood() -> None:
     page = "StatusCode: 404, \x1b[2J\n\u202e<html>" + 20_000 * "open " + "no such host"
-    message, hint = explain_open_failure(page, REGISTRY, auth_file=None, policy_file=None)
+    error = explain_open_failure(page, REGISTRY, auth_file=None, policy_file=None)
     beginning = (
         "registry quay.io cannot be reached: StatusCode: 404, \\x1b[2J \\u202e<html>open open"
     )
-    assert message.startswith(beginning)
-    assert len(message) < 1100
-    assert hint.startswith("check the network")
-    _, message, _ = explain_blob_failure(page, REGISTRY, "sha256:5035")
+    assert error.message.startswith(beginning)
+    assert len(error.message) < 1100
+    assert (error.hint or "").startswith("check the network")
+    message = explain_blob_failure(page, REGISTRY, "sha256:5035").message
     assert message.isprintable()
     assert len(message) < 1200

@@ -73,7 +73,8 @@ def test_without_a_timeout_nothing_stalls() -> None:
     ],
 )
 def test_a_stall_says_who_and_what(layer: str | None, message: str) -> None:
-    said, hint = explain_stall(IMAGE, 90, layer)
-    assert said == message
-    assert "BOOTC_STALL_TIMEOUT" in hint
-    assert ("kept" in hint) is (layer is not None)
+    error = explain_stall(IMAGE, 90, layer)
+    assert error.message == message
+    assert error.hint is not None
+    assert "BOOTC_STALL_TIMEOUT" in error.hint
+    assert ("kept" in error.hint) is (layer is not None)
