@@ -68,11 +68,6 @@ def _checked(descriptor: int) -> int:
     return descriptor
 
 
-def is_complete(event: BytesProgress) -> bool:
-    """Tell whether `event` is the last of its transfer, which no sink may drop."""
-    return event.bytes >= event.bytes_total and event.steps >= event.steps_total
-
-
 class Lines:
     """Progress as lines of plain text, for logs and pipes."""
 
@@ -104,7 +99,7 @@ class Lines:
         if event == self._reported:
             return
         now = self._clock()
-        if now < self._next and not is_complete(event):
+        if now < self._next and not event.is_complete:
             return
         self._next = now + _LINES_INTERVAL_S
         self._reported = event
@@ -139,7 +134,7 @@ class JsonLines:
     def transferred(self, event: BytesProgress) -> None:
         """Write a ProgressBytes event, unless one was written just now."""
         now = self._clock()
-        if now < self._next and not is_complete(event):
+        if now < self._next and not event.is_complete:
             return
         self._next = now + _JSON_INTERVAL_S
         layers = tuple(replace(layer, id=layer.id[:_SHORT_DIGEST]) for layer in event.subtasks)

@@ -22,7 +22,6 @@ from rich.progress import Progress as Display
 from rich.table import Column
 from rich.text import Text
 
-from bootcpy.cli.progress import is_complete
 from bootcpy.model.base.printable import printable
 from bootcpy.model.base.progress import BytesProgress, StepsProgress
 from bootcpy.model.base.size import format_size
@@ -100,7 +99,7 @@ class Terminal:
 
     def transferred(self, event: BytesProgress) -> None:
         """Move the bars: one for all, one for each layer under way; take them away at the end."""
-        if is_complete(event):
+        if event.is_complete:
             for task in self._transfers.pop(event.id, {}).values():
                 self._display.remove_task(task)
             self._display.refresh()

@@ -37,6 +37,11 @@ class BytesProgress:
     steps_total: int
     subtasks: tuple[LayerBytes, ...] = ()
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether this is the last of its transfer, which no sink may drop."""
+        return self.bytes >= self.bytes_total and self.steps >= self.steps_total
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepItem:
