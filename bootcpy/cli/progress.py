@@ -6,21 +6,16 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
 from typing import TextIO
 
 from bootcpy.cli.output import print_line
 from bootcpy.errors import BootcpyError, UsageError
-from bootcpy.model.base.camel_case import camel_case
 from bootcpy.model.base.printable import escaped_json
 from bootcpy.model.base.progress import BytesProgress, Progress, Silent, StepsProgress
+from bootcpy.model.base.progress_events import event_document, start_document
 from bootcpy.model.base.size import format_size
 
-# progress-v0 of bootc: lossy events at most five times a second, digests of 21 characters.
-_PROTOCOL_VERSION = "0.1.0"
-_JSON_INTERVAL_S = 0.2
-_SHORT_DIGEST = 21
-
+_JSON_INTERVAL_S = 0.2  # as bootc: events that may be lost come five times a second at most
 _LINES_INTERVAL_S = 5.0
 _WORTH_A_DURATION_S = 1.0
 
@@ -121,7 +116,7 @@ class JsonLines:
         self._descriptor: int | None = descriptor
         self._clock = clock
         self._next = clock()
-        self._write({"type": "Start", "version": _PROTOCOL_VERSION})
+        self._write(start_document())
 
     @contextmanager
     def step(self, text: str) -> Generator[None]:  # noqa: ARG002 - the protocol has no such event
@@ -137,33 +132,22 @@ class JsonLines:
         if now < self._next and not event.is_complete:
             return
         self._next = now + _JSON_INTERVAL_S
-        layers = tuple(replace(layer, id=layer.id[:_SHORT_DIGEST]) for layer in event.subtasks)
-        self._write({"type": "ProgressBytes", **asdict(replace(event, subtasks=layers))})
+        self._write(event_document(event))
 
     def stepped(self, event: StepsProgress) -> None:
         """Write a ProgressSteps event; these are few and none is dropped."""
-        self._write({"type": "ProgressSteps", **asdict(event)})
+        self._write(event_document(event))
 
-    def _write(self, event: dict[str, object]) -> None:
+    def _write(self, document: dict[str, object]) -> None:
         if self._descriptor is None:
             return
-        line = json.dumps(_spelt(event), separators=(",", ":"), ensure_ascii=False)
+        line = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
         left = f"{escaped_json(line)}\n".encode()
         try:
             while left:
                 left = left[os.write(self._descriptor, left) :]
         except OSError:
             self._descriptor = None  # the reader went away; the work goes on without it
-
-
-def _spelt(value: object) -> object:
-    match value:
-        case dict():
-            return {camel_case(key): _spelt(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_spelt(each) for each in value]
-        case _:
-            return value
 
 
 class Several:

@@ -5,10 +5,9 @@ from dataclasses import MISSING, fields
 from typing import Any, get_args, get_origin, get_type_hints
 
 from bootcpy.model.base.camel_case import camel_case
-from bootcpy.model.base.progress import BytesProgress, StepsProgress
+from bootcpy.model.base.progress_events import EVENT_TYPES
 from bootcpy.model.host.document_text import Tree
 
-_EVENTS = {"ProgressBytes": BytesProgress, "ProgressSteps": StepsProgress}
 _SCALARS = {str: "string", int: "integer", bool: "boolean"}
 
 
@@ -23,7 +22,7 @@ def schema() -> Tree:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Event",
-        "oneOf": [start, *(_event(name, cls) for name, cls in _EVENTS.items())],
+        "oneOf": [start, *(_event(name, cls) for name, cls in EVENT_TYPES.items())],
     }
 
 

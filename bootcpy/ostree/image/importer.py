@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError, NoSpaceError
-from bootcpy.model.base.progress import Progress, StepItem, StepsProgress
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.base.progress_events import importing_event
 from bootcpy.model.host.space import Download, ran_out, require_repo_room, unpacked_size
 from bootcpy.model.image.oci import (
     Descriptor,
@@ -89,7 +90,7 @@ def pull(
         fsync=fsync,
         before_fetch=before_fetch,
     )
-    _tell_importing(progress, image, done=False)
+    progress.stepped(importing_event(image.manifest_digest, done=False))
     with progress.step("Merging layers"):
         commit = merge_layers(
             repo,
@@ -99,7 +100,7 @@ def pull(
             manifest_digest=image.manifest_digest,
         )
     record_image(repo, record_as, image.manifest_digest, commit)
-    _tell_importing(progress, image, done=True)
+    progress.stepped(importing_event(image.manifest_digest, done=True))
     return commit
 
 
@@ -153,22 +154,6 @@ def import_layers(
     if checked is None:
         raise AssertionError(f"layers of {image.reference} were imported but have no refs")
     return checked
-
-
-def _tell_importing(progress: Progress, image: OpenedImage, *, done: bool) -> None:
-    """Report the one step between fetching and staging, as progress-v0 has it."""
-    name, description = "importing", "Importing Image"
-    progress.stepped(
-        StepsProgress(
-            task=name,
-            description=description,
-            id=image.manifest_digest,
-            steps_cached=0,
-            steps=int(done),
-            steps_total=1,
-            subtasks=(StepItem(subtask=name, description=description, id=name, completed=done),),
-        )
-    )
 
 
 def _foreseen_role(repo: OSTree.Repo, repo_path: Path, plan: LayerPlan) -> LayerRole:

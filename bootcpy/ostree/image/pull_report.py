@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bootcpy.model.base.progress import BytesProgress, LayerBytes, Progress
+from bootcpy.model.base.progress import Progress
+from bootcpy.model.base.progress_events import layer_bytes, pulling_event
 from bootcpy.model.base.size import format_size
 from bootcpy.model.image.oci import Descriptor
 from bootcpy.model.image.role import LayerRole
 from bootcpy.ostree.layers.fetch import WantedLayer
 from bootcpy.system.image.skopeo import OpenedImage
-
-_SHORT_DIGEST = 21  # as bootc describes a layer: `sha256:` and enough to tell it by
 
 
 @dataclass(slots=True)
@@ -138,28 +137,22 @@ class Reporter:
         if self._also:
             self._also()
         missing = self._missing
-        layers = tuple(
-            LayerBytes(
-                subtask="layer" if index in self._ordinary else "ostree chunk",
-                description=wanted.layer.blob.digest[:_SHORT_DIGEST],
-                id=wanted.layer.blob.digest,
-                bytes_cached=0,
-                bytes=count,
-                bytes_total=wanted.blob.size_bytes,
+        layers = [
+            layer_bytes(
+                wanted.layer.blob.digest,
+                ordinary=index in self._ordinary,
+                done_bytes=count,
+                total_bytes=wanted.blob.size_bytes,
             )
             for index, (wanted, count) in enumerate(zip(missing.layers, self._bytes, strict=True))
-        )
+        ]
         self._progress.transferred(
-            BytesProgress(
-                task="pulling",
-                description=f"Pulling Image: {self._name}",
-                id=self._image.manifest_digest,
-                bytes_cached=missing.present_bytes,
-                bytes=sum(self._bytes),
-                bytes_total=sum(layer.bytes_total for layer in layers),
-                steps_cached=missing.present,
-                steps=self._finished,
-                steps_total=len(missing.layers),
-                subtasks=layers,
+            pulling_event(
+                self._name,
+                self._image.manifest_digest,
+                layers,
+                finished=self._finished,
+                present=missing.present,
+                present_bytes=missing.present_bytes,
             )
         )

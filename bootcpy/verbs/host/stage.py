@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from bootcpy import paths
 from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.printable import LONGEST_LABEL, printable
-from bootcpy.model.base.progress import Progress, StepItem, StepsProgress
+from bootcpy.model.base.progress_events import StagingStep, staging_event
 from bootcpy.model.boot.bootable import require_bootable, require_bootable_tree
 from bootcpy.model.boot.kargs import kargs_after_upgrade, parse_kargs_d, without
 from bootcpy.model.boot.owned_kargs import OwnedKargs, owned
@@ -28,15 +28,6 @@ from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.boot.boot_check import note_staged
 from bootcpy.verbs.host.change import REPO, Outcome, System, boot_space, finish
 from bootcpy.verbs.host.soft_reboot import require_no_obstacle
-
-# progress-v0: three steps are counted, four are named, and the last event names cleanup twice.
-_STEPS = (
-    ("merging", "Merging Image"),
-    ("deploying", "Deploying Image"),
-    ("bound_images", "Pulling Bound Images"),
-    ("cleanup", "Removing old images"),
-)
-_COUNTED_STEPS = 3
 
 
 def require_bootable_here(source: OpenedImage) -> None:
@@ -60,7 +51,11 @@ def stage_commit(
         NoSpaceError: there is no room in /boot or for the deployment.
         DeploymentError: a soft reboot was required and is not possible.
     """
-    steps = _Steps(system.progress, record.manifest_digest)
+
+    def tell(done: StagingStep | None) -> None:
+        system.progress.stepped(staging_event(record.manifest_digest, done=done))
+
+    tell(None)
     tree = CommitTree(REPO, commit)
     require_bootable_tree(boot_facts_of(tree), composefs_supported=supports_composefs())
     require_own_policy_of_commit(system.sysroot.repo(), commit)
@@ -69,17 +64,17 @@ def stage_commit(
         system.progress.note(note)
     kargs = _kargs(system, tree)
     require_no_obstacle(system.sysroot, decision, tree, kargs.kargs)
-    steps.done("merging")
+    tell(StagingStep.MERGING)
     with _taken_back_if_stopped():
         with system.progress.step("Deploying"):
             staging.stage(
                 system.sysroot, commit, origin=stage.image, kargs=kargs, locked=stage.locked
             )
             note_staged()
-        steps.done("deploying")
-        steps.done("bound_images")
+        tell(StagingStep.DEPLOYING)
+        tell(StagingStep.BOUND_IMAGES)
         pruned = clean_up()
-        steps.done("cleanup")
+        tell(StagingStep.CLEANUP)
         if stage.locked:
             notice.reboot_not_required()
         else:
@@ -162,38 +157,3 @@ def _queued(stage: Stage, record: ImageRecord) -> tuple[str, ...]:
         version = (f"  Version: {printable(status.version, limit=LONGEST_LABEL)}",)
     first = HELD_BACK if stage.locked else f"Queued for next boot: {display(stage.image)}"
     return (first, *version, f"  Digest: {record.manifest_digest}")
-
-
-class _Steps:
-    """Reports the steps of staging as events."""
-
-    def __init__(self, progress: Progress, digest: str) -> None:
-        self._progress = progress
-        self._digest = digest
-        self._completed: list[str] = []
-        self._emit()
-
-    def done(self, name: str) -> None:
-        """Note that the step `name` is complete."""
-        self._completed.append(name)
-        self._emit()
-
-    def _emit(self) -> None:
-        count = len(self._completed)
-        items = [
-            StepItem(subtask=name, description=text, id=name, completed=name in self._completed)
-            for name, text in _STEPS[: count + 1]
-        ]
-        if count == len(_STEPS):
-            items.append(items[-1])
-        self._progress.stepped(
-            StepsProgress(
-                task="staging",
-                description="Deploying Image",
-                id=self._digest,
-                steps_cached=0,
-                steps=min(count, _COUNTED_STEPS),
-                steps_total=_COUNTED_STEPS,
-                subtasks=tuple(items),
-            )
-        )
