@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ PAGES = (
     "docs/on-disk-layout.md",
     "docs/trust.md",
 )
+_FLOORS = ("cli", "verbs", "ostree", "system", "model")
 GUIDES = ("CONTRIBUTING.md", "AGENTS.md", "README.md")
 
 
@@ -54,6 +56,69 @@ def test_every_session_is_in_the_table() -> None:
     sessions = set(re.findall(r'"session": "([\w-]+)"', listed.stdout)) - {"test"}
     table = re.findall(r"^\| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
     assert set(table) >= sessions
+
+
+def _table(heading: str) -> list[list[str]]:
+    """Return the rows of the first table below a heading that begins with `heading`."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    lines = text.partition(f"\n{heading}")[2].partition("\n|")[2].splitlines()
+    rows = ["|" + lines[0], *takewhile(lambda line: line.startswith("|"), lines[1:])]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return [row for row in cells if not set("".join(row)) <= set("-")]
+
+
+def test_every_path_in_the_guide_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = "bootcpy|images|tests|tools|bench|docs"
+    named = set(re.findall(rf"(?<![\w/.-])(?:{folders})/[\w/.-]*[\w/]", text))
+    assert len(named) > 40
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
+def test_the_map_has_every_floor() -> None:
+    told = [row[0].strip("`").rstrip("/") for row in _table("The package is divided twice")[1:]]
+    assert told == [f"bootcpy/{floor}" for floor in _FLOORS]
+
+
+def test_the_map_has_every_room_of_every_floor() -> None:
+    header, *rows = _table("A *room* is a subject")
+    told = {
+        (floor, row[0])
+        for row in rows
+        for floor, cell in zip(header[2:], row[2:], strict=True)
+        if cell
+    }
+    assert header[2:] == list(_FLOORS)
+    assert told == {
+        (floor, path.parent.name)
+        for floor in _FLOORS
+        for path in (ROOT / "bootcpy" / floor).glob("*/__init__.py")
+    }
+
+
+def test_every_question_has_its_answer_where_the_guide_says() -> None:
+    _, *rows = _table("## Questions and where they are answered")
+    assert len(rows) > 10
+    for question, place, looked_for in rows:
+        path = re.findall(r"`([\w/-]+\.\w+)`", place)[0]
+        assert question.endswith("?")
+        assert looked_for.strip('`"') in (ROOT / path).read_text(encoding="utf-8"), question
+
+
+def test_the_message_that_the_first_hour_changes_is_in_program_and_test() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    message, program = re.findall(r"sed -i 's/(.*)/.*/' (\S+)", text)[0]
+    test = re.findall(r"-- (tests/unit/\S+\.py)$", text, re.MULTILINE)[0]
+    assert message in (ROOT / program).read_text(encoding="utf-8")
+    assert message in (ROOT / test).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_within_a_page_leads_to_a_heading(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w -]", "", heading).replace(" ", "-").lower() for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= slugs
 
 
 def test_the_guidance_for_agents_stays_short() -> None:
