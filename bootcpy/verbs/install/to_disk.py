@@ -17,6 +17,7 @@ from pathlib import Path
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, TargetError
 from bootcpy.model.base.io_errors import explain_write_failure
+from bootcpy.model.base.process_facts import require_root, require_self_install
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.base.size import MOST_DROP_INS
 from bootcpy.model.boot.bootable import require_bootable, require_bootable_tree
@@ -76,8 +77,8 @@ def planned(
         BootcpyError: the request is refused.
     """
     process = environment.read_process()
-    container = environment.require_self_install(process) if request.source is None else None
-    environment.require_root(process)
+    container = require_self_install(process) if request.source is None else None
+    require_root(process)
     machine = environment.machine()
     config = read_config()
     for warning in config.warnings:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from bootcpy.errors import BootcpyError, EnvironmentMismatchError, PrivilegeError
-from bootcpy.system.host.environment import (
+from bootcpy.model.base.process_facts import (
     ContainerFacts,
     ProcessFacts,
     parse_container_facts,
