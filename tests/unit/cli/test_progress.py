@@ -9,6 +9,7 @@ import pytest
 from bootcpy.cli import progress
 from bootcpy.errors import BootcpyError, UsageError
 from bootcpy.model.base.progress import BytesProgress, LayerBytes, Silent, StepItem, StepsProgress
+from tests.refusals import refused
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -171,7 +172,11 @@ def test_a_failing_step_passes_its_error_on_and_is_not_done() -> None:
 @pytest.mark.parametrize("descriptor", [0, 1, 2])
 def test_opened_refuses_the_standard_streams(descriptor: int) -> None:
     with (
-        pytest.raises(UsageError, match=f"^Cannot use fd {descriptor} for progress JSON$"),
+        refused(
+            UsageError,
+            f"^Cannot use fd {descriptor} for progress JSON$",
+            hint="the first three are the standard streams; take 3, as in `3>progress.jsonl`",
+        ),
         progress.opened(progress_fd=descriptor),
     ):
         pass
@@ -179,7 +184,11 @@ def test_opened_refuses_the_standard_streams(descriptor: int) -> None:
 
 def test_opened_refuses_a_closed_descriptor() -> None:
     with (
-        pytest.raises(BootcpyError, match=r"^fd 999 for progress JSON is not open: Bad file"),
+        refused(
+            BootcpyError,
+            r"^fd 999 for progress JSON is not open: Bad file",
+            hint="open it in the shell, as in `3>progress.jsonl`",
+        ),
         progress.opened(progress_fd=999),
     ):
         pass

@@ -2,6 +2,7 @@ import pytest
 
 from bootcpy.errors import ConfigurationError
 from bootcpy.model.boot.bls import Entry, parse_entry, sorted_entries
+from tests.refusals import refused
 
 # As libostree 2025.2 writes it, with the two keys that mean nothing.
 LIBOSTREE = """\
@@ -75,12 +76,16 @@ def test_parse_entry_reads_one_field(text: str, field: str, value: object) -> No
 
 @pytest.mark.parametrize("text", ["", "title only\n", "linux\n", "linux vmlinuz\n", "linuxx /k\n"])
 def test_parse_entry_refuses_an_entry_without_kernel(text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"entry x\.conf has no line `linux /PATH`"):
+    with refused(
+        ConfigurationError,
+        r"entry x\.conf has no line `linux /PATH`",
+        hint="remove the entry, or deploy again so that it is rewritten",
+    ):
         parse_entry("x.conf", text)
 
 
 def test_parse_entry_refuses_another_file_name() -> None:
-    with pytest.raises(ConfigurationError, match="README"):
+    with refused(ConfigurationError, "README", hint="name it ID.conf, or remove it"):
         parse_entry("README", LIBOSTREE)
 
 

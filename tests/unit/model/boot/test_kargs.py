@@ -14,6 +14,10 @@ from bootcpy.model.boot.kargs import (
     parse_kargs_d,
     without,
 )
+from tests.refusals import refused
+
+_CORRECT = "correct the file"
+_KNOWN_KEYS = "known are kargs and match-architectures"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +40,7 @@ def test_parse_kargs_takes_several_per_text() -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "a\nb", 'a="b c', "a\0b", "a=\udcff"])
 def test_parse_kargs_refuses(text: str) -> None:
-    with pytest.raises(UsageError, match="--karg-delete"):
+    with refused(UsageError, "--karg-delete", hint="write it as key or key=value"):
         parse_kargs([text], option="--karg-delete")
 
 
@@ -150,21 +154,29 @@ def test_parse_kargs_d_knows_rusts_names_of_architectures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "words", "hint"),
     [
-        ("kargs = [", ["bad.toml", "TOML"]),
-        ('kargs = ["a"]\nmatch_architectures = []', ["bad.toml:2:", "match_architectures"]),
-        ("# x\n\n[table]\nkey = 1", ["bad.toml:3:", "table"]),
-        ('# x\n"kargs"=1', ["bad.toml:2:", "kargs", "list"]),
-        ('kargs = ["a"]\n  match-architectures = 1', ["bad.toml:2:", "match-architectures"]),
-        ('match-architectures = ["x86_64"]', ["bad.toml", "kargs", "missing"]),
-        ('kargs = "a"', ["bad.toml", "kargs", "list"]),
-        ("kargs = [1]", ["bad.toml", "kargs", "list"]),
-        ('\nkargs = [""]', ["bad.toml:2:", "kargs", "empty"]),
+        ("kargs = [", ["bad.toml", "TOML"], _CORRECT),
+        (
+            'kargs = ["a"]\nmatch_architectures = []',
+            ["bad.toml:2:", "match_architectures"],
+            _KNOWN_KEYS,
+        ),
+        ("# x\n\n[table]\nkey = 1", ["bad.toml:3:", "table"], _KNOWN_KEYS),
+        ('# x\n"kargs"=1', ["bad.toml:2:", "kargs", "list"], _CORRECT),
+        (
+            'kargs = ["a"]\n  match-architectures = 1',
+            ["bad.toml:2:", "match-architectures"],
+            _CORRECT,
+        ),
+        ('match-architectures = ["x86_64"]', ["bad.toml", "kargs", "missing"], _CORRECT),
+        ('kargs = "a"', ["bad.toml", "kargs", "list"], _CORRECT),
+        ("kargs = [1]", ["bad.toml", "kargs", "list"], _CORRECT),
+        ('\nkargs = [""]', ["bad.toml:2:", "kargs", "empty"], _CORRECT),
     ],
 )
-def test_parse_kargs_d_names_file_and_key(text: str, words: list[str]) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+def test_parse_kargs_d_names_file_and_key(text: str, words: list[str], hint: str) -> None:
+    with refused(ConfigurationError, hint=hint) as caught:
         parse_kargs_d([("bad.toml", text)], "x86_64")
     assert all(word in caught.value.message for word in words)
 
@@ -172,7 +184,7 @@ def test_parse_kargs_d_names_file_and_key(text: str, words: list[str]) -> None:
 @pytest.mark.timeout(5)
 def test_kargs_d_with_many_unknown_keys_is_refused_at_once() -> None:
     text = "".join(f"k{number} = 1\n" for number in range(6000)) + "kargs = []\n"
-    with pytest.raises(ConfigurationError, match=r"f\.toml:1: unknown key 'k0'"):
+    with refused(ConfigurationError, r"f\.toml:1: unknown key 'k0'", hint=_KNOWN_KEYS):
         parse_kargs_d([("f.toml", text)], "x86_64")
 
 

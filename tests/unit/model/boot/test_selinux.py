@@ -2,6 +2,7 @@ import pytest
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.boot.selinux import parse_policy_types
+from tests.refusals import refused
 
 
 @pytest.mark.parametrize(
@@ -19,5 +20,7 @@ def test_parse_policy_types(text: str, expected: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("name", ["", "..", ".", "../../host", "/etc", "a/b", "a\x00b", "x y"])
 def test_parse_policy_types_refuses_other_places(name: str) -> None:
-    with pytest.raises(ImageContentError, match="sets SELINUXTYPE to '"):
+    with refused(
+        ImageContentError, "sets SELINUXTYPE to '", hint="name a directory in /etc/selinux"
+    ):
         parse_policy_types(f"SELINUXTYPE=good\nSELINUXTYPE={name}\n")

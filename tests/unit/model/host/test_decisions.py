@@ -19,6 +19,7 @@ from bootcpy.model.host.decisions import (
 )
 from bootcpy.model.host.deployments import BootState
 from bootcpy.model.image.reference import SignedImageReference
+from tests.refusals import refused
 from tests.unit.model.host.states import (
     BOOTED,
     BOOTED_IMAGE,
@@ -38,6 +39,8 @@ from tests.unit.model.host.states import (
     origin,
     state,
 )
+
+_SWITCH = "say what to follow with `bootc switch IMAGE`"
 
 _APPLIED = "Staged deployment will now be applied on reboot"
 
@@ -197,7 +200,11 @@ def test_decide_from_downloaded(
 @pytest.mark.parametrize("stored", [None, DIGEST_1, DIGEST_2])
 def test_decide_from_downloaded_needs_what_is_not_deployed(stored: str | None) -> None:
     rolled_back = state(deployment(booted=True), deployment("f00d", index=1, digest=DIGEST_2))
-    with pytest.raises(DeploymentError, match=r"^No staged deployment found$"):
+    with refused(
+        DeploymentError,
+        r"^No staged deployment found$",
+        hint="download one with `bootc upgrade --download-only`",
+    ):
         decide_from_downloaded(rolled_back, IMAGE, UpgradeOptions(), stored_digest=stored)
 
 
@@ -228,7 +235,7 @@ def test_tracked_image(before: BootState, tag: str | None, expected: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("before", "tag", "message"),
+    ("before", "tag", "message", "hint"),
     [
         (
             state(replace(BOOTED, origin=LAYERED)),
@@ -237,18 +244,20 @@ def test_tracked_image(before: BootState, tag: str | None, expected: str) -> Non
                 "Deployment contains local rpm-ostree modifications; cannot upgrade via bootc. "
                 "You can run `rpm-ostree reset` to undo the modifications."
             ),
+            "`bootc switch IMAGE` leaves them behind",
         ),
-        (state(replace(BOOTED, origin=origin(None))), None, "No image source specified"),
+        (state(replace(BOOTED, origin=origin(None))), None, "No image source specified", _SWITCH),
         (
             state(replace(BOOTED, origin=origin(None))),
             "2",
             "--tag requires a booted image with a specified source",
+            _SWITCH,
         ),
-        (BootState(), None, "No image source specified"),
+        (BootState(), None, "No image source specified", _SWITCH),
     ],
 )
-def test_tracked_image_refuses(before: BootState, tag: str | None, message: str) -> None:
-    with pytest.raises(DeploymentError) as caught:
+def test_tracked_image_refuses(before: BootState, tag: str | None, message: str, hint: str) -> None:
+    with refused(DeploymentError, hint=hint) as caught:
         tracked_image(before, tag)
     assert caught.value.message == message
 
@@ -279,14 +288,16 @@ def test_is_update_knows_both_what_is_booted_and_what_is_staged() -> None:
     ],
 )
 def test_check_options_refuses_conflicts(options: UpgradeOptions, first: str, second: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with refused(UsageError, hint="leave one of them out") as caught:
         check_options(options)
     assert caught.value.message == f"the argument '{first}' cannot be used with '{second}'"
 
 
 @pytest.mark.parametrize("tag", ["", "a b", "a:b", "../x", "x/y", "-x", "ä", "x" * 129])
 def test_check_options_refuses_what_is_no_tag(tag: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with refused(
+        UsageError, hint="say only what follows the colon, such as `--tag=stable`"
+    ) as caught:
         check_options(UpgradeOptions(tag=tag))
     assert caught.value.message == f"--tag {tag!r} is not a tag"
 

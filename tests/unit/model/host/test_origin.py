@@ -3,6 +3,7 @@ import pytest
 from bootcpy.errors import DeploymentError
 from bootcpy.model.host.origin import Origin, render_origin
 from bootcpy.model.image.reference import SignedImageReference
+from tests.refusals import refused
 
 _IMAGE = SignedImageReference.parse("ostree-unverified-registry:quay.io/example/os:latest")
 
@@ -72,10 +73,12 @@ def test_parse_reads_what_is_followed(text: str, expected: Origin) -> None:
     ],
 )
 def test_parse_refuses_what_is_no_origin(text: str, message: str) -> None:
-    with pytest.raises(DeploymentError) as caught:
+    with refused(
+        DeploymentError,
+        hint="correct the file, or remove the deployment with ostree admin undeploy",
+    ) as caught:
         Origin.parse(text, name="x.0.origin")
     assert caught.value.message == message
-    assert caught.value.hint
 
 
 def test_a_backslash_is_read_back() -> None:

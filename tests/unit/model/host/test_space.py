@@ -15,6 +15,9 @@ from bootcpy.model.host.space import (
     unpacked_size,
 )
 from bootcpy.model.image.oci import Descriptor
+from tests.refusals import refused
+
+_FREE_SOME = "free some space there, or use a larger disk"
 
 _DOWNLOAD = Download(name="os:1", size_bytes=100 * MIB, unpacked_bytes=300 * MIB)
 _SPACE = RepoSpace(path="/repo", free_bytes=500 * MIB, reserved_bytes=50 * MIB)
@@ -67,7 +70,7 @@ def test_require_repo_room(free_mib: int, replaced_mib: int, said: str | None) -
 def test_require_repo_room_needs_room_for_the_commit_alone() -> None:
     nothing = Download(name="os:1", size_bytes=0, unpacked_bytes=0)
     assert require_repo_room(nothing, replace(_SPACE, free_bytes=51 * MIB)) is None
-    with pytest.raises(NoSpaceError, match=r"\(available: 0 B required: 4 KiB\)"):
+    with refused(NoSpaceError, r"\(available: 0 B required: 4 KiB\)", hint=_FREE_SOME):
         require_repo_room(nothing, replace(_SPACE, free_bytes=50 * MIB))
 
 
@@ -77,12 +80,11 @@ def test_require_repo_room_names_the_numbers() -> None:
         "90 MiB are free in /repo, of which the repository leaves 50 MiB alone"
     )
     little = replace(_SPACE, free_bytes=90 * MIB)
-    with pytest.raises(NoSpaceError) as caught:
+    with refused(NoSpaceError, hint=_FREE_SOME) as caught:
         require_repo_room(_DOWNLOAD, little)
     assert caught.value.message == (
         f"Insufficient free space for os:1 (available: 40 MiB required: 100 MiB): {numbers}"
     )
-    assert caught.value.hint == "free some space there, or use a larger disk"
     grown = replace(_DOWNLOAD, replaced_bytes=80 * MIB)
     assert require_repo_room(grown, little) == f"it may not fit: {numbers}"
     unreserved = replace(_SPACE, free_bytes=200 * MIB, reserved_bytes=0)
@@ -121,7 +123,11 @@ _BOOT = BootSpace(
 def test_boot_room(space: BootSpace, available_mib: int) -> None:
     assert space.available_bytes == available_mib * MIB
     require_boot_room(available_mib * MIB, space)
-    with pytest.raises(NoSpaceError, match=rf"\(available: {available_mib} M?i?B required: "):
+    with refused(
+        NoSpaceError,
+        rf"\(available: {available_mib} M?i?B required: ",
+        hint="remove what does not belong into /boot, or unpin old deployments",
+    ):
         require_boot_room(available_mib * MIB + 1, space)
 
 

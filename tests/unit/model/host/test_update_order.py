@@ -19,6 +19,7 @@ from bootcpy.model.host.deployments import BootState
 from bootcpy.model.host.document import BootOrder, HostSpec
 from bootcpy.model.host.status import host_from_state
 from bootcpy.model.image.reference import SignedImageReference
+from tests.refusals import refused
 from tests.unit.model.host.states import (
     BOOTED,
     DIGEST_2,
@@ -173,28 +174,36 @@ def test_decide_rollback(before: BootState, action: Action, messages: tuple[str,
 
 
 def test_decide_rollback_needs_a_rollback() -> None:
-    with pytest.raises(DeploymentError, match=r"^No rollback available$"):
+    with refused(
+        DeploymentError,
+        r"^No rollback available$",
+        hint="no other deployment has run here; see `bootc status`",
+    ):
         decide_rollback(state(STAGED, BOOTED, FOREIGN))
 
 
 @pytest.mark.parametrize(
-    ("before", "message"),
+    ("before", "message", "hint"),
     [
-        (BootState(), "System not booted via bootc"),
+        (
+            BootState(),
+            "System not booted via bootc",
+            "install an image with `bootc install`, and boot that",
+        ),
         (
             state(BOOTED, read_only=True),
             (
                 "Cannot perform this operation: /sysroot is on a read-only block device "
                 "(e.g. a live ISO)"
             ),
+            "install the system to a disk first",
         ),
     ],
 )
-def test_require_changeable_refuses(before: BootState, message: str) -> None:
-    with pytest.raises(DeploymentError) as caught:
+def test_require_changeable_refuses(before: BootState, message: str, hint: str) -> None:
+    with refused(DeploymentError, hint=hint) as caught:
         require_changeable(before)
     assert caught.value.message == message
-    assert caught.value.hint
 
 
 def _spec(before: BootState) -> HostSpec:
@@ -223,23 +232,27 @@ def test_decide_edit_of_the_boot_order_is_a_rollback(before: BootState, order: B
 
 
 @pytest.mark.parametrize(
-    ("before", "change", "message"),
+    ("before", "change", "message", "hint"),
     [
-        (PLAIN, {"image": None}, "Missing image in specification"),
+        (PLAIN, {"image": None}, "Missing image in specification", "keep spec.image"),
         (
             state(BOOTED, ROLLBACK),
             {"image": OTHER, "boot_order": BootOrder.ROLLBACK},
             "Invalid state transition: rollback and image change",
+            "change the image or the boot order, then the other",
         ),
         (
             state(STAGED, QUEUED, BOOTED),
             {"boot_order": BootOrder.DEFAULT},
             "Invalid state transition: the boot order is decided by the staged deployment",
+            "run `bootc rollback`",
         ),
     ],
 )
-def test_decide_edit_refuses(before: BootState, change: dict[str, object], message: str) -> None:
+def test_decide_edit_refuses(
+    before: BootState, change: dict[str, object], message: str, hint: str
+) -> None:
     after = replace(_spec(before), **change)  # type: ignore[arg-type]  # of the tables' values
-    with pytest.raises(BootcpyError) as caught:
+    with refused(BootcpyError, hint=hint) as caught:
         decide_edit(before, _spec(before), after)
     assert caught.value.message == message

@@ -6,6 +6,15 @@ from bootcpy.errors import ConfigurationError
 from bootcpy.model.boot.loader import Bootloader
 from bootcpy.model.install.config import InstallConfig, merge_install_config
 from bootcpy.model.install.layout import Filesystem
+from tests.refusals import refused
+
+_CORRECT = "correct the file"
+_KNOWN_KEYS = (
+    "known are: root-fs-type, filesystem.root.type, block, kargs, karg-deletes, "
+    "match-architectures, stateroot, root-mount-spec, boot-mount-spec, bootloader, "
+    "discoverable-partitions, enforce-container-sigpolicy, "
+    "ostree.bls-append-except-default, bootupd.skip-boot-uuid"
+)
 
 NULLS = {
     "block": None,
@@ -85,25 +94,45 @@ def test_merge_skips_files_for_other_architectures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "words", "hint"),
     [
-        ("[install", ["f.toml", "TOML"]),
-        ("[instal]", ["f.toml", "instal"]),
-        ('[install]\nmatch_architectures = ["x"]', ["f.toml", "install.match_architectures"]),
-        ('[install.filesystem]\nboot = "x"', ["f.toml", "install.filesystem.boot"]),
-        ('[install.filesystem.root]\ntype = "zfs"', ["f.toml", "filesystem.root.type", "zfs"]),
-        ("[install]\nfilesystem = 1", ["f.toml", "install.filesystem", "table"]),
-        ('install = "x"', ["f.toml", "install must be a table"]),
-        ('[install]\nkargs = "a"', ["f.toml", "install.kargs", "list"]),
-        ("[install]\nblock = []", ["f.toml", "install.block", "empty"]),
-        ('[install]\nblock = ["lvm"]', ["f.toml", "install.block", "lvm"]),
-        ('[install]\nbootloader = "lilo"', ["f.toml", "install.bootloader", "lilo"]),
-        ("[install]\nstateroot = 1", ["f.toml", "install.stateroot", "string"]),
-        ("[install]\ndiscoverable-partitions = 1", ["f.toml", "discoverable-partitions", "true"]),
+        ("[install", ["f.toml", "TOML"], _CORRECT),
+        ("[instal]", ["f.toml", "instal"], "the only top-level table is [install]"),
+        (
+            '[install]\nmatch_architectures = ["x"]',
+            ["f.toml", "install.match_architectures"],
+            _KNOWN_KEYS,
+        ),
+        ('[install.filesystem]\nboot = "x"', ["f.toml", "install.filesystem.boot"], _KNOWN_KEYS),
+        (
+            '[install.filesystem.root]\ntype = "zfs"',
+            ["f.toml", "filesystem.root.type", "zfs"],
+            "use one of: xfs, ext4, btrfs",
+        ),
+        ("[install]\nfilesystem = 1", ["f.toml", "install.filesystem", "table"], _CORRECT),
+        ('install = "x"', ["f.toml", "install must be a table"], _CORRECT),
+        ('[install]\nkargs = "a"', ["f.toml", "install.kargs", "list"], _CORRECT),
+        ("[install]\nblock = []", ["f.toml", "install.block", "empty"], 'write block = ["direct"]'),
+        (
+            '[install]\nblock = ["lvm"]',
+            ["f.toml", "install.block", "lvm"],
+            "use one of: direct, tpm2-luks",
+        ),
+        (
+            '[install]\nbootloader = "lilo"',
+            ["f.toml", "install.bootloader", "lilo"],
+            "use one of: grub, grub-cc, systemd, none",
+        ),
+        ("[install]\nstateroot = 1", ["f.toml", "install.stateroot", "string"], _CORRECT),
+        (
+            "[install]\ndiscoverable-partitions = 1",
+            ["f.toml", "discoverable-partitions", "true"],
+            _CORRECT,
+        ),
     ],
 )
-def test_merge_names_file_and_key_of_what_is_wrong(text: str, words: list[str]) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+def test_merge_names_file_and_key_of_what_is_wrong(text: str, words: list[str], hint: str) -> None:
+    with refused(ConfigurationError, hint=hint) as caught:
         merge_install_config([("f.toml", text)], "x86_64")
     assert all(word in caught.value.message for word in words), caught.value.message
 

@@ -3,6 +3,7 @@ import pytest
 from bootcpy.errors import TargetError
 from bootcpy.model.install.disk_contents import Signature, describe_contents, parse_signatures
 from bootcpy.model.install.partition_table import FoundPartition, FoundTable
+from tests.refusals import refused
 
 GPT, PMBR = {"type": "gpt"}, {"type": "PMBR"}
 EXT4 = {"type": "ext4", "label": "data"}
@@ -85,5 +86,7 @@ def test_parse_signatures(text: str, signatures: list[Signature]) -> None:
     ids=lambda text: text[:30],
 )
 def test_parse_signatures_refuses(text: str) -> None:
-    with pytest.raises(TargetError, match="wipefs"):
+    with refused(
+        TargetError, "wipefs", hint="see what `wipefs --json` says of the disk, or choose another"
+    ):
         parse_signatures(text)

@@ -4,6 +4,7 @@ import pytest
 
 from bootcpy.errors import TargetError
 from bootcpy.model.install.partition_table import FoundPartition, FoundTable, parse_table
+from tests.refusals import refused
 
 GPT = {
     "label": "gpt",
@@ -83,5 +84,7 @@ def test_parse_table_of_a_disk_without_one() -> None:
     ids=lambda text: text[:30],
 )
 def test_parse_table_refuses_what_sfdisk_never_says(text: str) -> None:
-    with pytest.raises(TargetError, match="sfdisk"):
+    with refused(
+        TargetError, "sfdisk", hint="see what `sfdisk --json` says of the disk, or choose another"
+    ):
         parse_table(text)

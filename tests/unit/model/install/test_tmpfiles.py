@@ -2,6 +2,7 @@ import pytest
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.install.tmpfiles import root_ssh_tmpfiles
+from tests.refusals import refused
 
 
 def test_root_ssh_tmpfiles_is_one_line_of_base64() -> None:
@@ -26,7 +27,11 @@ def test_root_ssh_tmpfiles_is_one_line_of_base64() -> None:
     ],
 )
 def test_root_ssh_tmpfiles_takes_no_home_that_says_more_than_a_path(home: str) -> None:
-    with pytest.raises(ImageContentError, match="the image's link /root leads to '") as e:
+    with refused(
+        ImageContentError,
+        "the image's link /root leads to '",
+        hint="make it lead to /var/roothome, or leave --root-ssh-authorized-keys out",
+    ) as e:
         root_ssh_tmpfiles("ssh-ed25519 A\n", home=home)
     assert e.value.message.isprintable()
     assert len(e.value.message) < 200

@@ -20,6 +20,7 @@ from bootcpy.model.layers.records import (
     path_of,
     unpack,
 )
+from tests.refusals import refused
 
 
 class ListSorter:
@@ -200,7 +201,9 @@ def test_build_tree_makes_what_dictionaries_make(members: list[Member]) -> None:
     ],
 )
 def test_build_tree_refuses(members: list[Member], message: str) -> None:
-    with pytest.raises(ImageContentError, match=message):
+    with refused(
+        ImageContentError, message, hint="the image is malformed or hostile; do not use it"
+    ):
         _build(members)
 
 

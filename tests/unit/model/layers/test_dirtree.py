@@ -16,6 +16,7 @@ from bootcpy.model.layers.dirtree import (
     serialise_dirtree,
 )
 from bootcpy.model.layers.tree import Listing, TreeRef
+from tests.refusals import refused
 
 A, B, C = (hashlib.sha256(letter).hexdigest() for letter in (b"a", b"b", b"c"))
 
@@ -86,7 +87,11 @@ def test_parse_dirtree_ends_in_no_other_way(octets: bytes) -> None:
 
 @pytest.mark.parametrize("cut", [1, 2, 33, 39, 40])
 def test_parse_dirtree_refuses_what_is_cut_short(cut: int) -> None:
-    with pytest.raises(BootcpyError, match="a directory object of the repository is damaged"):
+    with refused(
+        BootcpyError,
+        "a directory object of the repository is damaged",
+        hint="see what `ostree fsck` says; the disk may be failing (`dmesg`)",
+    ):
         parse_dirtree(serialise_dirtree(Listing({"file": A}))[:-cut])
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.layers.object_names import ObjectKind, ObjectName, parse_object_name
+from tests.refusals import refused
 
 REST = "cd" * 31
 SUM = f"ab{REST}"
@@ -49,5 +50,7 @@ def test_parse_object_name(name: str, expected: ObjectName | None) -> None:
     ],
 )
 def test_parse_object_name_refuses(name: str) -> None:
-    with pytest.raises(ImageContentError, match="no object"):
+    with refused(
+        ImageContentError, "no object", hint="the image is malformed or hostile; do not use it"
+    ):
         parse_object_name(f"sysroot/ostree/repo/{name}")

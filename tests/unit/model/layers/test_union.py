@@ -16,6 +16,7 @@ from bootcpy.model.layers.union import (
     unite_layers,
     without_file,
 )
+from tests.refusals import refused
 
 # A tree as {"name": "content", "directory/": {...}}; "directory/ meta" gives its metadata.
 Tree = dict[str, "str | Tree"]
@@ -185,7 +186,11 @@ def test_unite_layers_gives_opaque_directories_the_upper_metadata(store: MemoryS
 
 @pytest.mark.parametrize("lower", [{"usr/": {}}, {}])
 def test_unite_layers_refuses_a_whiteout_without_a_name(store: MemoryStore, lower: Tree) -> None:
-    with pytest.raises(ImageContentError, match="whiteout without a name in '/usr'"):
+    with refused(
+        ImageContentError,
+        "whiteout without a name in '/usr'",
+        hint="the image is malformed or hostile; do not use it",
+    ):
         store.unite(lower, {"usr/": {".wh.": "w"}})
 
 

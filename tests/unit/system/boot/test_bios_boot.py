@@ -9,6 +9,7 @@ from bootcpy.system.boot.bios_boot import (
     patched_core_image,
     read_files,
 )
+from tests.refusals import refused
 
 # Filled with a pattern, so that every byte which must not change is seen to stay.
 BOOT_IMAGE = bytes(index % 251 for index in range(510)) + b"\x55\xaa"
@@ -26,7 +27,9 @@ def test_patched_boot_code_changes_sector_drive_and_check_only() -> None:
 
 @pytest.mark.parametrize("image", [b"", BOOT_IMAGE[:-1], BOOT_IMAGE[:-2] + b"\0\0"])
 def test_patched_boot_code_refuses_what_is_no_boot_sector(image: bytes) -> None:
-    with pytest.raises(ImageContentError, match=r"boot\.img is not a boot sector"):
+    with refused(
+        ImageContentError, r"boot\.img is not a boot sector", hint="reinstall grub-pc-bin in it"
+    ):
         patched_boot_code(image, core_sector=34)
 
 
@@ -43,7 +46,7 @@ def test_patched_core_image_lists_all_sectors_after_the_first() -> None:
 
 @pytest.mark.parametrize("size", [0, 512, 0x78000 - 0x8200 + 1])
 def test_patched_core_image_refuses_what_a_bios_cannot_load(size: int) -> None:
-    with pytest.raises(ImageContentError, match=f"has {size} bytes"):
+    with refused(ImageContentError, f"has {size} bytes", hint="reinstall grub-pc-bin in the image"):
         patched_core_image(bytes(size), start_sector=2048)
 
 

@@ -8,6 +8,7 @@ from bootcpy.model.base.progress import Silent
 from bootcpy.model.boot.loader import Bootloader
 from bootcpy.model.install.target_tree import BiosBoot, TargetTree
 from bootcpy.system.boot.bootloader import entries_of_partition, install, require_bootloader
+from tests.refusals import refused
 from tests.unit.conftest import FakeTool
 
 FILES = {
@@ -39,12 +40,23 @@ def test_entries_of_partition(uuid: str | None, expected: tuple[str, ...]) -> No
 def test_require_bootloader_refuses_what_cannot_read_deployments(
     tmp_path: Path, choice: Bootloader
 ) -> None:
-    with pytest.raises(UsageError, match=f"the boot loader {choice} "):
+    with refused(
+        UsageError,
+        f"the boot loader {choice} ",
+        hint="use --bootloader grub, or none to bring your own",
+    ):
         require_bootloader(tmp_path, choice, "x86_64")
 
 
 def test_require_bootloader_refuses_an_image_without_files(tmp_path: Path) -> None:
-    with pytest.raises(ImageContentError, match="no boot loader file"):
+    with refused(
+        ImageContentError,
+        "no boot loader file",
+        hint=(
+            "install shim-signed and the signed grub-efi package in the image, "
+            "or use --bootloader none"
+        ),
+    ):
         require_bootloader(tmp_path, Bootloader.GRUB, "x86_64")
 
 
@@ -60,14 +72,25 @@ def image(root: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("present", "message"),
-    [("grub-mkimage", "program mcopy"), ("mcopy", "program grub-mkimage")],
+    ("present", "message", "hint"),
+    [
+        (
+            "grub-mkimage",
+            "program mcopy",
+            "install the package mtools, in the image if it installs itself",
+        ),
+        (
+            "mcopy",
+            "program grub-mkimage",
+            "install the package grub-common, in the image if it installs itself",
+        ),
+    ],
 )
 def test_require_bootloader_refuses_to_start_without_its_programs(
-    tmp_path: Path, fake_tool: FakeTool, present: str, message: str
+    tmp_path: Path, fake_tool: FakeTool, present: str, message: str, hint: str
 ) -> None:
     fake_tool(present)
-    with pytest.raises(BootcpyError, match=message):
+    with refused(BootcpyError, message, hint=hint):
         require_bootloader(image(tmp_path), Bootloader.GRUB, "x86_64")
 
 

@@ -10,6 +10,7 @@ from bootcpy.system.boot.esp import (
     vendor_directory,
     vendor_of,
 )
+from tests.refusals import refused
 
 GRUB = b"\0prefix\0(memdisk)\0\x03\0\0\0\x18\0\0\0/EFI/debian\0\0\0"
 FILES = {
@@ -55,7 +56,14 @@ def test_planned_files_end_with_what_the_firmware_starts(tmp_path: Path) -> None
 )
 def test_planned_files_refuse_an_image_without_loader(tmp_path: Path, missing: str) -> None:
     root = image(tmp_path, without=missing)
-    with pytest.raises(ImageContentError, match=f"no boot loader file /{missing}"):
+    with refused(
+        ImageContentError,
+        f"no boot loader file /{missing}",
+        hint=(
+            "install shim-signed and the signed grub-efi package in the image, "
+            "or use --bootloader none"
+        ),
+    ):
         planned_files(root, machine="x86_64", root_uuid="u")
 
 

@@ -11,7 +11,10 @@ import pytest
 
 from bootcpy.errors import BootcpyError, ImageContentError
 from bootcpy.system.boot import initramfs
+from tests.refusals import refused
 from tests.unit.model.boot.test_cpio import archive, member
+
+_AGAIN = "build or pull the image again"
 
 MICROCODE = archive("kernel/x86/microcode/AuthenticAMD.bin")
 ROOT = archive("usr/lib/ostree/ostree-prepare-root", "init")
@@ -48,20 +51,23 @@ def test_paths(tmp_path: Path, compress: Callable[[bytes], bytes], early: bytes)
 
 @pytest.mark.usefixtures("zstd")
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "message", "hint"),
     [
         pytest.param(
-            b"not an initramfs", r"not known \(it begins 6e 6f 74 20 61 6e\)", id="unknown"
+            b"not an initramfs",
+            r"not known \(it begins 6e 6f 74 20 61 6e\)",
+            "compress it with zstd, gzip, xz, bzip2 or lz4",
+            id="unknown",
         ),
-        pytest.param(gzip.compress(ROOT)[:-20], "the initramfs is damaged", id="gzip-cut"),
-        pytest.param(lzma.compress(ROOT)[:90], "the initramfs is damaged", id="xz-cut"),
-        pytest.param(ROOT[:200], "in the middle", id="plain-cut"),
+        pytest.param(gzip.compress(ROOT)[:-20], "the initramfs is damaged", _AGAIN, id="gzip-cut"),
+        pytest.param(lzma.compress(ROOT)[:90], "the initramfs is damaged", _AGAIN, id="xz-cut"),
+        pytest.param(ROOT[:200], "in the middle", _AGAIN, id="plain-cut"),
     ],
 )
-def test_paths_refuses(tmp_path: Path, content: bytes, message: str) -> None:
+def test_paths_refuses(tmp_path: Path, content: bytes, message: str, hint: str) -> None:
     image = tmp_path / "initramfs.img"
     image.write_bytes(content)
-    with pytest.raises(ImageContentError, match=message):
+    with refused(ImageContentError, message, hint=hint):
         list(initramfs.paths(image))
 
 
@@ -76,7 +82,7 @@ def test_paths_refuses_zstd_that_is_cut(tmp_path: Path) -> None:
 def test_paths_names_the_missing_decompressor(tmp_path: Path) -> None:
     image = tmp_path / "initramfs.img"
     image.write_bytes(b"\x28\xb5\x2f\xfd and so on")
-    with pytest.raises(BootcpyError, match="zstd is not installed"):
+    with refused(BootcpyError, "zstd is not installed", hint="install zstd and try again"):
         list(initramfs.paths(image))
 
 

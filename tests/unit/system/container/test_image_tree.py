@@ -9,6 +9,7 @@ from bootcpy.model.container.files import ImageFile
 from bootcpy.model.container.prepare import EntryKind, ModulesDirectory, MoveAndLink, TopLevel
 from bootcpy.model.container.var import VarKind
 from bootcpy.system.container import image_tree
+from tests.refusals import refused
 
 REAL_CP = "/usr/bin/cp"
 
@@ -129,7 +130,11 @@ def test_empty_leaves_mounts_and_what_holds_them(root: Path) -> None:
 
 def test_require_not_mounted_names_the_mount(root: Path) -> None:
     image_tree.require_not_mounted([root / "home"], {root / "homes"})
-    with pytest.raises(EnvironmentMismatchError, match="home/cache is a mount"):
+    with refused(
+        EnvironmentMismatchError,
+        "home/cache is a mount",
+        hint="prepare in a RUN of its own, without --mount or a volume there",
+    ):
         image_tree.require_not_mounted([root / "home"], {root / "home/cache"})
 
 

@@ -14,6 +14,7 @@ from bootcpy.system.image.containers_storage import (
     image_id_of,
     own_image,
 )
+from tests.refusals import refused
 
 IMAGE = "1" * 64
 
@@ -25,9 +26,12 @@ def test_own_image_is_named_by_its_id() -> None:
 
 
 def test_own_image_needs_the_storage(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentMismatchError, match="not visible") as caught:
+    with refused(
+        EnvironmentMismatchError,
+        "not visible",
+        hint="add -v /var/lib/containers:/var/lib/containers to podman run",
+    ):
         own_image("quay.io/a:1", IMAGE, storage=tmp_path)
-    assert "-v /var/lib/containers" in (caught.value.hint or "")
     (tmp_path / "overlay-images").mkdir()
     own = own_image("quay.io/a:1", IMAGE, storage=tmp_path)
     assert own == OwnImage(name="quay.io/a:1", image_id=IMAGE)
@@ -107,5 +111,9 @@ def test_find_layer_trees_finds_none_without_an_overlay_storage(tmp_path: Path) 
 def test_find_layer_trees_refuses_corrupt_records(tmp_path: Path, text: str) -> None:
     storage = _storage(tmp_path, CHAIN, top="c")
     (tmp_path / "overlay-images/images.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ImageUnavailableError, match=r"records of .* are corrupt"):
+    with refused(
+        ImageUnavailableError,
+        r"records of .* are corrupt",
+        hint="see what `podman system check` says, or pull the image again",
+    ):
         find_layer_trees(IMAGE, ("da",), storage=storage)

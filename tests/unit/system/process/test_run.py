@@ -9,6 +9,7 @@ import pytest
 
 from bootcpy.errors import BootcpyError, ToolFailedError
 from bootcpy.system.process.run import run, spawn, tail
+from tests.refusals import refused
 from tests.unit.conftest import FakeTool
 
 SHELL = "/bin/sh"
@@ -56,12 +57,20 @@ def test_run_says_how_a_tool_failed(script: str, status: int, message: str) -> N
 
 
 def test_run_names_a_program_that_is_not_installed() -> None:
-    with pytest.raises(BootcpyError, match=r"^the program mkfs\.nope is not installed$"):
+    with refused(
+        BootcpyError,
+        r"^the program mkfs\.nope is not installed$",
+        hint="install mkfs.nope and try again",
+    ):
         run("mkfs.nope")
 
 
 def test_run_ends_a_tool_that_takes_too_long() -> None:
-    with pytest.raises(BootcpyError, match=r"did not finish within 0\.2 seconds$"):
+    with refused(
+        BootcpyError,
+        r"did not finish within 0\.2 seconds$",
+        hint="the machine may be short of memory, or a disk failing: see `dmesg`",
+    ):
         run(SHELL, "-c", "while :; do :; done", timeout_s=0.2)
 
 
@@ -106,7 +115,11 @@ def test_spawn_talks_over_descriptors() -> None:
 
 
 def test_spawn_names_a_program_that_is_not_installed() -> None:
-    with pytest.raises(BootcpyError, match=r"^the program skopeo-nope is not installed$"):
+    with refused(
+        BootcpyError,
+        r"^the program skopeo-nope is not installed$",
+        hint="install skopeo-nope and try again",
+    ):
         spawn(["skopeo-nope"])
 
 
