@@ -12,19 +12,21 @@ import py_compile
 from collections.abc import Iterator
 from pathlib import Path
 
+import bootcpy
+
 _LIBRARIES = ("usr/lib/python3*", "usr/local/lib/python3*")
 _HEADER_BYTES = 16  # magic, flags, then either time and size or a hash of the source
 _BY_HASH = 0b11  # hash-based, and to be checked
-_OURS = Path(__file__).parent.parent  # this package, which no package installer compiles
+PACKAGE = Path(bootcpy.__file__).parent  # which no package installer compiles
 
 
-def make_independent_of_time(root: Path) -> int:
+def make_independent_of_time(root: Path, *, package: Path = PACKAGE) -> int:
     """Make every compiled module of the system's Python name its source's hash; return how many.
 
-    Modules of this package are compiled where they are not.
+    Modules of `package`, this one, are compiled where they are not.
     """
     changed = 0
-    for compiled, source in _compiled_modules(root):
+    for compiled, source in _compiled_modules(root, package):
         if compiled.exists() and _names_hash(compiled):
             continue
         if not _rewrite_header(compiled, source):
@@ -40,7 +42,7 @@ def make_independent_of_time(root: Path) -> int:
     return changed
 
 
-def _compiled_modules(root: Path) -> Iterator[tuple[Path, Path]]:
+def _compiled_modules(root: Path, package: Path) -> Iterator[tuple[Path, Path]]:
     """Yield the compiled form and the source of each module that is or should be compiled."""
     tag = importlib.util.cache_from_source("x.py").removeprefix("__pycache__/x")
     for library in (path for pattern in _LIBRARIES for path in sorted(root.glob(pattern))):
@@ -48,7 +50,7 @@ def _compiled_modules(root: Path) -> Iterator[tuple[Path, Path]]:
             source = compiled.parent.parent / f"{compiled.name.removesuffix(tag)}.py"
             if source.exists():
                 yield compiled, source
-    for source in sorted((root / _OURS.relative_to("/")).rglob("*.py")):
+    for source in sorted((root / package.relative_to("/")).rglob("*.py")):
         compiled = Path(importlib.util.cache_from_source(str(source)))
         if not compiled.exists():
             yield compiled, source
