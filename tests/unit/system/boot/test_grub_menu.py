@@ -66,6 +66,6 @@ def test_main_refuses_other_arguments(argv: list[str], capsys: pytest.CaptureFix
 
 
 # What images of every version have in /usr/lib/bootc/grub-menu imports one of these.
-@pytest.mark.parametrize("name", ["bootcpy.grub_menu", "bootcpy.system.boot.grub_menu"])
+@pytest.mark.parametrize("name", ["bootcpy.grub_menu", "bootcpy.system.grub_menu"])
 def test_the_generator_of_installed_images_finds_its_entry_point(name: str) -> None:
     assert import_module(name).main is main
