@@ -8,7 +8,7 @@ from bootcpy.errors import BootcpyError
 from bootcpy.model.base.printable import printable
 from bootcpy.system.process.run import spawn
 
-_JOURNAL = "/run/systemd/journal/socket"
+_JOURNAL_SOCKET = "/run/systemd/journal/socket"
 
 # Message ids that bootc uses, as far as its own are 128 bits long.
 MESSAGE_STAGE = UUID("8f7a2b1c3d4e5f6a7b8c9d0e1f2a3b4c")
@@ -34,13 +34,15 @@ def reboot() -> None:
         )
 
 
-def journal(message: str, message_id: UUID, fields: Mapping[str, str]) -> None:
+def journal(
+    message: str, message_id: UUID, fields: Mapping[str, str], *, to: str = _JOURNAL_SOCKET
+) -> None:
     """Write an entry to the journal, where there is one (systemd: Native Journal Protocol)."""
     entry = {"MESSAGE": printable(message), "MESSAGE_ID": message_id.hex, "PRIORITY": "6", **fields}
     datagram = b"".join(_field(name, value) for name, value in entry.items())
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         try:
-            sender.sendto(datagram, _JOURNAL)
+            sender.sendto(datagram, to)
         except OSError:  # no journal, as in a container: the entry is a courtesy
             return
 

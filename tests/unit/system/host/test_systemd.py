@@ -2,8 +2,6 @@ import socket
 from pathlib import Path
 from uuid import UUID
 
-import pytest
-
 from bootcpy.system.host import systemd
 
 
@@ -21,15 +19,12 @@ def test_every_kind_of_entry_has_an_id_of_its_own() -> None:
     assert len(set(ids.values())) == len(ids)
 
 
-def test_journal_writes_a_datagram_of_fields(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_journal_writes_a_datagram_of_fields(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
-    monkeypatch.setattr(systemd, "_JOURNAL", path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(path)
         fields = {"bootc.manifest_digest": "sha256:1", "bootc.reason": "two\nlines"}
-        systemd.journal("Staged x", systemd.MESSAGE_STAGE, fields)
+        systemd.journal("Staged x", systemd.MESSAGE_STAGE, fields, to=path)
         received = journal.recv(4096)
     assert received == (
         b"MESSAGE=Staged x\n"
@@ -40,6 +35,5 @@ def test_journal_writes_a_datagram_of_fields(
     )
 
 
-def test_journal_without_a_journal_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(systemd, "_JOURNAL", "/nowhere/socket")
-    systemd.journal("Staged x", systemd.MESSAGE_STAGE, {})
+def test_journal_without_a_journal_is_quiet() -> None:
+    systemd.journal("Staged x", systemd.MESSAGE_STAGE, {}, to="/nowhere/socket")
