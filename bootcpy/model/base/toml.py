@@ -7,6 +7,7 @@ every beginning of a dotted key, which makes a long key cost its length squared.
 import re
 import reprlib
 import tomllib
+from collections.abc import Sequence
 from typing import Any
 
 from bootcpy.errors import ConfigurationError
@@ -14,6 +15,10 @@ from bootcpy.model.base.size import LARGEST_CONFIGURATION_BYTES, format_size
 
 _MOST_DOTS = 100  # in one line: a key cannot go on in the next one
 _PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)$")
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\\]*"|'[^']*')"""  # of a dotted key
+_KEY = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
+_HEADER = re.compile(rf"[ \t]*\[\[?[ \t]*({_KEY})[ \t]*\]\]?")
+_SETTING = re.compile(rf"[ \t]*({_KEY})[ \t]*=")
 
 
 def parse_toml(name: str, text: str) -> dict[str, Any]:
@@ -42,6 +47,50 @@ def parse_toml(name: str, text: str) -> dict[str, Any]:
         raise ConfigurationError(f"{name}: not valid TOML: it is nested too deep") from e
     except ValueError as e:  # Python converts no more than a few thousand digits
         raise ConfigurationError(f"{name}: not valid TOML: a number has too many digits") from e
+
+
+def place_of(name: str, text: str, keys: Sequence[str]) -> str:
+    """Return where in the valid `text` of the file `name` a key of nested tables is set.
+
+    That is "name:line", or just "name" where the line does not show: tomllib does not tell,
+    and a key can be spelt with escapes. What stands inside an inline table has its line.
+    """
+    table: tuple[str, ...] = ()
+    lines = text.split("\n")
+    for number, line in enumerate(lines, start=1):
+        if header := _HEADER.match(line):
+            table = found = _parts(header[1])
+            start = header[0]
+        elif setting := _SETTING.match(line):
+            found = (*table, *_parts(setting[1]))
+            start = f"{setting[0]} {{}}"
+        else:
+            continue
+        inside = header is None and found == tuple(keys)[: len(found)]
+        if inside or found[: len(keys)] == tuple(keys):
+            above = "\n".join(lines[: number - 1])
+            return f"{name}:{number}" if _sets(f"{above}\n{start}", found) else name
+    return name
+
+
+def _parts(key: str) -> tuple[str, ...]:
+    return tuple(part.strip("\"'") for part in re.findall(_PART, key))
+
+
+def _sets(text: str, keys: Sequence[str]) -> bool:
+    """Tell whether a text that ends with the start of a line sets a key, and is no part of it.
+
+    Lines of strings and lists can look like any other.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    for key in keys:
+        if not isinstance(table, dict) or key not in table:
+            return False
+        table = table[key]
+    return True
 
 
 def shown_value(value: object) -> str:

@@ -5,14 +5,13 @@ double quotes protect white space (kernel: lib/cmdline.c). Keys compare with `-`
 `_` alike, as the kernel's own lookup does.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from bootcpy.errors import ConfigurationError, UsageError
 from bootcpy.model.base.architecture import Architecture
-from bootcpy.model.base.toml import parse_toml, shown_value
+from bootcpy.model.base.toml import parse_toml, place_of, shown_value
 from bootcpy.model.boot.cmdline import split_kargs
 
 
@@ -154,12 +153,12 @@ def _parse_fragment(name: str, text: str, machine: str) -> tuple[str, ...]:
     for key in table:
         if key not in {"kargs", "match-architectures"}:
             raise ConfigurationError(
-                f"{name}:{_line_of(key, text)}: unknown key {shown_value(key)}",
+                f"{place_of(name, text, [key])}: unknown key {shown_value(key)}",
                 hint="known are kargs and match-architectures",
             )
     if "kargs" not in table:
         raise ConfigurationError(f"{name}: the key 'kargs' is missing")
-    place = {key: f"{name}:{_line_of(key, text)}" for key in table}
+    place = {key: place_of(name, text, [key]) for key in table}
     texts = string_array(place["kargs"], "kargs", table["kargs"])
     for value in texts:
         problem = _problem(value)
@@ -173,13 +172,6 @@ def _parse_fragment(name: str, text: str, machine: str) -> tuple[str, ...]:
     ):
         return ()
     return parse_kargs(texts)
-
-
-def _line_of(key: str, text: str) -> int:
-    """Return the number of the line that sets a top-level key; a parsed table does not tell."""
-    setting = re.compile(rf"""\s*(\[\s*)?["']?{re.escape(key)}["']?\s*[].=]""")
-    lines = enumerate(text.splitlines(), start=1)
-    return next((number for number, line in lines if setting.match(line)), 1)
 
 
 def string_array(file_name: str, key: str, value: object) -> tuple[str, ...]:

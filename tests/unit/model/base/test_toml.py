@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootcpy.errors import ConfigurationError
-from bootcpy.model.base.toml import parse_toml, shown_value
+from bootcpy.model.base.toml import parse_toml, place_of, shown_value
 
 
 def test_parse_gives_plain_data() -> None:
@@ -67,6 +67,41 @@ def test_what_is_allowed_costs_little(text: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 64_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "place"),
+    [
+        ("key = 1", "key", "f.toml:1"),
+        ("# key = 1\n\n  key = 1", "key", "f.toml:3"),
+        ("'key' = 1\r\n", "key", "f.toml:1"),
+        ("other = 1\r\nkey = 1\r\n", "key", "f.toml:2"),
+        ("[table]\nkey = 1", "table", "f.toml:1"),
+        ("[table]\nkey = 1", "table key", "f.toml:2"),
+        ("[a]\nkey = 1\n[b]\nkey = 1", "b key", "f.toml:4"),
+        ("[a . 'b']\nc.key = 1", "a b c key", "f.toml:2"),
+        ("[a.b.c]\nkey = 1", "a b", "f.toml:1"),
+        ("a.b.c = 1", "a b", "f.toml:1"),
+        ("x = 1\na = { b = { c = 1 } }", "a b c", "f.toml:2"),
+        ("[[a]]\nkey = 1", "a", "f.toml:1"),
+        ('x = """\nkey = 1\n"""\nkey = 2', "key", "f.toml"),
+        ('[a]\nx = """\n[b]\n"""\nkey = 2', "a key", "f.toml"),
+        ('[a]\nx = [\n["b"]\n]\nkey = 2\n[b]\nkey = 1', "b key", "f.toml"),
+        ('"k\\u0065y" = 1', "key", "f.toml"),
+    ],
+)
+def test_place_of_is_the_line_or_not_said(text: str, keys: str, place: str) -> None:
+    value = parse_toml("f.toml", text)
+    for key in keys.split():
+        value = value[key]
+    assert place_of("f.toml", text, keys.split()) == place
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("line", ["a" * 60_000, "a." * 99 + "a" * 60_000, " " * 60_000])
+def test_place_of_costs_little(line: str) -> None:
+    assert place_of("f.toml", line, ["key"]) == "f.toml"
+    assert place_of("f.toml", "a\n" * 30_000, ["key"]) == "f.toml"
 
 
 def test_shown_value_is_short_and_survives_depth() -> None:
