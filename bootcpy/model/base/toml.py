@@ -83,13 +83,13 @@ def _sets(text: str, keys: Sequence[str]) -> bool:
     Lines of strings and lists can look like any other.
     """
     try:
-        table = tomllib.loads(text)
+        there: object = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         return False
     for key in keys:
-        if not isinstance(table, dict) or key not in table:
+        if not isinstance(there, dict) or key not in there:
             return False
-        table = table[key]
+        there = there[key]
     return True
 
 
