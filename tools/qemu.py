@@ -27,7 +27,7 @@ MINIMUM_TCG_VERSION = 10
 _FIRMWARE_DIRECTORY = Path("/usr/share/OVMF")
 _PROBE_TIMEOUT_S = 20
 DEVICES_VERSION = 2  # to be raised with every change of them: see tools.saved_host
-SLOT = "slot"  # the PCI bridge that a disk can be plugged in behind
+SLOT = "spare"  # the PCI bridge that a disk can be plugged in behind
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)  # before any fork: a child may only call it
 
