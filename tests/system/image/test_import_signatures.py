@@ -1,6 +1,5 @@
 """Embedded commits that a remote has to have signed: real GnuPG keys."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,28 +8,18 @@ from bootcpy.errors import ImageContentError
 from bootcpy.model.image.reference import OstreeRemote
 from tests.layers import bootable_tree
 from tests.system.support.encapsulate import Commit, Encapsulation, labels
+from tests.system.support.gnupg import NAMES, fingerprint, gpg, make_keys
 from tests.system.support.oci_images import LayerBlob, OciDirectory
 from tests.system.support.pulls import ostree, pull, refs
-
-
-def _gpg(home: Path, *args: str) -> str:
-    done = subprocess.run(
-        ["gpg", "--homedir", home, "--batch", "--quiet", *args],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A GnuPG home with the keys of signer and stranger, each exported to NAME.asc."""
     home = tmp_path_factory.mktemp("gnupg")
-    home.chmod(0o700)
-    for name in ("signer", "stranger"):
-        _gpg(home, "--passphrase", "", "--quick-generate-key", name, "ed25519", "sign")
-        _gpg(home, "--armor", "--output", str(home / f"{name}.asc"), "--export", name)
+    make_keys(home, "ed25519")
+    for name in NAMES:
+        gpg(home, "--armor", "--output", str(home / f"{name}.asc"), "--export", name)
     return home
 
 
@@ -41,9 +30,7 @@ def _trust(repo_path: Path, key: Path) -> OstreeRemote:
 
 
 def _sign(embedded: Encapsulation, keys: Path) -> None:
-    listed = _gpg(keys, "--with-colons", "--list-keys", "signer")
-    fingerprints = [line for line in listed.splitlines() if line.startswith("fpr:")]
-    embedded.repo.sign_commit(embedded.commit, fingerprints[0].split(":")[9], str(keys), None)
+    embedded.repo.sign_commit(embedded.commit, fingerprint(keys, "signer"), str(keys), None)
 
 
 def test_a_signed_commit_satisfies_its_remote(

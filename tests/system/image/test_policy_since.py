@@ -11,6 +11,7 @@ import pytest
 
 from tests.system.support.booted_host import BootedHost
 from tests.system.support.faulty_registry import serving
+from tests.system.support.gnupg import NAMES, fingerprint, gpg, make_keys
 from tests.system.support.installed_host import digests, installed
 from tests.system.support.marks import IN_CONTAINER
 from tests.system.support.oci_layout import BASE, write_image
@@ -156,24 +157,13 @@ def test_a_download_that_another_program_made_is_not_judged(
 # -------------------------------------------------------------------------- signed images
 
 
-def _gpg(home: Path, *args: str) -> str:
-    done = subprocess.run(
-        ["gpg", "--homedir", home, "--batch", "--quiet", *args],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A GnuPG home with the keys of signer and stranger, each exported to NAME.gpg."""
     home = tmp_path_factory.mktemp("gnupg")
-    home.chmod(0o700)
-    for name in ("signer", "stranger"):
-        _gpg(home, "--passphrase", "", "--quick-generate-key", name, "rsa2048", "sign")
-        _gpg(home, "--output", str(home / f"{name}.gpg"), "--export", name)
+    make_keys(home, "rsa2048")
+    for name in NAMES:
+        gpg(home, "--output", str(home / f"{name}.gpg"), "--export", name)
     return home
 
 
@@ -189,14 +179,12 @@ def _signed(*keyrings: Path) -> dict[str, Any]:
 
 
 def _sign(layout: Path, directory: Path, keys: Path) -> None:
-    listed = _gpg(keys, "--with-colons", "--list-keys", "signer")
-    fingerprint = next(line for line in listed.splitlines() if line.startswith("fpr:"))
     subprocess.run(
         [
             "skopeo",
             "copy",
             "--quiet",
-            f"--sign-by={fingerprint.split(':')[9]}",
+            f"--sign-by={fingerprint(keys, 'signer')}",
             f"--sign-identity={_NAME}:2",
             f"oci:{layout}",
             f"dir:{directory}",
