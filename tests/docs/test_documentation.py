@@ -124,6 +124,7 @@ def test_a_page_has_the_usual_sections(page: str) -> None:
 
 def test_references_between_pages_lead_somewhere() -> None:
     ours = {path.name.removesuffix(".md") for path in MAN.glob("*.md")}
+    found = set()
     for path in MAN.glob("*.md"):
         text = path.read_text(encoding="utf-8")
         named = {
@@ -131,10 +132,14 @@ def test_references_between_pages_lead_somewhere() -> None:
             for name, number in re.findall(r"\*\*(bootc[\w.-]*)\*\*\((\d)\)", text)
         }
         assert named <= ours, path.name
+        found |= named
+    assert len(found) > 10
     units = "".join(
         path.read_text(encoding="utf-8") for path in UNITS.glob("*.*") if path.is_file()
     )
-    assert {f"{n}.{s}" for n, s in re.findall(r"man:(bootc[\w.-]*)\((\d)\)", units)} <= ours
+    of_units = {f"{n}.{s}" for n, s in re.findall(r"man:(bootc[\w.-]*)\((\d)\)", units)}
+    assert of_units
+    assert of_units <= ours
 
 
 def test_every_exit_status_is_documented() -> None:
@@ -162,6 +167,7 @@ def test_every_variable_is_documented() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "bootcpy").rglob("*.py")]
     readers = "".join(text for text in sources if "os.environ" in text)
     read = set(re.findall(r'"([A-Z][A-Z_]{3,}|container)"', readers)) - SET_FOR_OTHERS
+    assert "BOOTC_STALL_TIMEOUT" in read
     told = [term for path in MAN.glob("*.md") for term in terms(section(path.name, "ENVIRONMENT"))]
     assert {name for term in told for name in bold(term)} == read
 
@@ -178,6 +184,7 @@ def test_every_transport_is_documented() -> None:
 
 def test_every_unit_is_documented() -> None:
     units = {path.name for path in UNITS.iterdir() if path.is_file()}
+    assert units
     assert (
         set(re.findall(r"(?<!\*)\*(bootc-[\w.-]+)\*", section(PAGE_OF_UNITS, "SYNOPSIS"))) == units
     )
@@ -186,6 +193,7 @@ def test_every_unit_is_documented() -> None:
 
 def test_every_message_id_is_documented() -> None:
     known = {value.hex for value in vars(systemd).values() if isinstance(value, UUID)}
+    assert known
     assert {term.strip("*") for term in terms(section("bootc-updates.7.md", "JOURNAL"))} == known
 
 
@@ -195,6 +203,7 @@ def test_every_field_of_progress_is_documented() -> None:
         fields |= set(event["properties"])
         fields |= set(event["properties"]["subtasks"]["items"]["properties"])
     told = bold(section("bootc-progress.7.md", "EVENTS"))
+    assert "bytesTotal" in fields
     assert fields <= set(told)
 
 
@@ -206,6 +215,10 @@ def commands_shown(document: Path) -> Iterator[list[str]]:
             continue
         said = re.split(r"[\s;&=]bootc\s|^bootc\s", line)[-1]
         yield shlex.split(re.split(r"[|;&>]|\s\d>", said)[0])
+
+
+def test_command_lines_are_found_in_the_documents() -> None:
+    assert len([line for document in DOCUMENTS for line in commands_shown(document)]) > 20
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
