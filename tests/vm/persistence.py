@@ -5,6 +5,7 @@ deployments. So what is done before an upgrade is there in the new system and, a
 in the old one; what is done after it is not in the /etc of the old one.
 """
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,9 +23,20 @@ class Row:
     do: str = "true"
     ask: str
     # In the system before the upgrade and after the rollback, and in the one between. One of
-    # them stands for both; without any, the answer must not change.
+    # them stands for both.
     old: str | None = None
     new: str | None = None
+    # Where nobody knows the answer: what it must look like, and it must not change.
+    form: str | None = None
+
+    def __post_init__(self) -> None:
+        """See that the row can fail."""
+        assert bool(self.old or self.new) != bool(self.form), self.ask
+
+    def kept(self, answer: str) -> str:
+        """Return the answer that the machine gave at first, which is one."""
+        assert re.fullmatch(self.form or "", answer), f"{self.ask}: {answer!r}"
+        return answer
 
 
 def _text(path: str) -> str:
@@ -90,8 +102,10 @@ BEFORE = {
     "the hostname": Row(
         do="hostnamectl hostname keeper", ask="hostname; cat /etc/hostname", old="keeper\nkeeper"
     ),
-    "the machine's identity": Row(ask="cat /etc/machine-id"),
-    "the SSH host keys": Row(ask="cat /etc/ssh/ssh_host_*_key.pub"),
+    "the machine's identity": Row(ask="cat /etc/machine-id", form="[0-9a-f]{32}"),
+    "the SSH host keys": Row(
+        ask="cat /etc/ssh/ssh_host_*_key.pub", form=r"((ssh|ecdsa)-\S+ \S{60,}.*\n?)+"
+    ),
     "a unit of one's own": Row(
         do=f"printf '{_UNIT}' > /etc/systemd/system/probe.service; systemctl enable --now probe",
         ask="systemctl is-enabled probe; systemctl is-active probe",
@@ -161,9 +175,9 @@ def answers(guest: Guest, rows: Mapping[str, Row]) -> dict[str, str]:
 
 def expected_of_old(rows: Mapping[str, Row], first: Mapping[str, str]) -> dict[str, str]:
     """Return the answers of the system from before the upgrade; `first` are those it gave then."""
-    return {name: row.old or row.new or first[name] for name, row in rows.items()}
+    return {name: row.old or row.new or row.kept(first[name]) for name, row in rows.items()}
 
 
 def expected_of_new(rows: Mapping[str, Row], first: Mapping[str, str]) -> dict[str, str]:
     """Return the answers of the upgraded system; `first` are those of the one before."""
-    return {name: row.new or row.old or first[name] for name, row in rows.items()}
+    return {name: row.new or row.old or row.kept(first[name]) for name, row in rows.items()}
