@@ -18,6 +18,7 @@ INSTALL_ROOT = Path("/run/bootc/mounts/rootfs")
 REBOOT_REQUIRED = Path("/run/reboot-required")
 
 # Inside an image or a deployment.
+USR_LIB = Path("usr/lib")
 MODULES = Path("usr/lib/modules")
 KARGS_D = Path("usr/lib/bootc/kargs.d")
 BOUND_IMAGES_D = Path("usr/lib/bootc/bound-images.d")

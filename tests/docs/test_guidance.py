@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 
+import pytest
+
 from bootcpy import errors
 
 ROOT = Path(__file__).parents[2]

@@ -1,18 +1,23 @@
 """Whether an image can be deployed and boots: what was found in it, and the refusals."""
 
 import configparser
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from bootcpy import paths
 from bootcpy.errors import ImageContentError
 from bootcpy.model.base.architecture import Architecture
 from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.printable import LONGEST_LABEL, printable
 from bootcpy.model.base.toml import shown_value
 from bootcpy.model.image.oci import LABEL_BOOTC, LABEL_OSTREE_BOOTABLE, ImageConfig
+from bootcpy.model.image.tree import FileKind, ImageTree, configuration
 
-MOST_MODULES_DIRECTORIES = 1000
 _PREPARE = "build the image with `RUN bootc container prepare` as its last step"
+_MOST_LINKS = 8  # one behind the other
 _LONGEST_VERSION_BYTES = 255 - len("initramfs-.img")
 # What GLib's g_shell_unquote() takes; libostree passes over a line with anything else.
 _UNQUOTABLE = re.compile(r"""(?:[^'"\\]|\\.?|'[^']*+'|"(?:[^"\\]|\\.)*+")*+""", re.DOTALL)
@@ -148,6 +153,45 @@ def _require_title(os_release: bytes | None) -> None:
         for key, equals, value in settings
     ):
         raise ImageContentError("the image's os-release has no PRETTY_NAME or ID", hint=hint)
+
+
+def prepare_root_conf(tree: ImageTree, *, bases: Iterable[Path]) -> str | None:
+    """Return the text of the first prepare-root.conf there is below `bases`, whatever its bytes.
+
+    Raises:
+        ImageContentError: it cannot be read, or is larger than it may be.
+    """
+    for base in bases:
+        content = configuration(tree, base / paths.PREPARE_ROOT_CONF)
+        if content is not None:
+            return content.decode(errors="replace")
+    return None
+
+
+def os_release(tree: ImageTree) -> bytes | None:
+    """Return the os-release of an image, as libostree finds it.
+
+    Raises:
+        ImageContentError: it cannot be read, or is larger than it may be.
+    """
+    for base in (paths.USR_LIB, *tree.etc):
+        content = configuration(tree, _followed(tree, base / "os-release"))
+        if content is not None:
+            return content
+    return None
+
+
+def _followed(tree: ImageTree, path: Path) -> Path:
+    """Return where `path` leads, where the tree does not follow links, within it."""
+    for _ in range(_MOST_LINKS):
+        target = None if tree.kind(path) is FileKind.FILE else tree.link_target(path)
+        if target is None:
+            break
+        text = os.path.normpath(path.parent / target)
+        if text.startswith(("/", "..")):
+            break  # where libostree follows it, that is the booted system's own
+        path = Path(text)
+    return path
 
 
 def requires_composefs(prepare_root_conf: str) -> bool:

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from bootcpy import paths
 from bootcpy.errors import ConfigurationError, UsageError
 from bootcpy.model.base.architecture import Architecture
 from bootcpy.model.base.toml import parse_toml, place_of, shown_value
 from bootcpy.model.boot.cmdline import split_kargs
+from bootcpy.model.image.tree import ImageTree, configuration, names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +135,23 @@ def kargs_after_upgrade(
     """
     kept = without(current, without(old_image, new_image))
     return extend(kept, without(new_image, old_image))
+
+
+def kargs_d(tree: ImageTree) -> tuple[tuple[str, str], ...]:
+    """Return the path in the image, and the text, of each file in its kargs.d.
+
+    What is no file is left out; bytes that are no text are replaced.
+
+    Raises:
+        ImageContentError: one cannot be read, or is too large; or there are too many.
+    """
+    found = (paths.KARGS_D / name for name in names(tree, paths.KARGS_D) if name.endswith(".toml"))
+    contents = ((path, configuration(tree, path)) for path in found)
+    return tuple(
+        (f"/{path}", content.decode(errors="replace"))
+        for path, content in contents
+        if content is not None
+    )
 
 
 def parse_kargs_d(files: Iterable[tuple[str, str]], machine: str) -> tuple[str, ...]:

@@ -1,19 +1,17 @@
 """What the checks of `bootcpy.model.host.space` need to know of the repository and of /boot."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from bootcpy import paths
+from bootcpy.model.boot.kernels import boot_checksum, boot_size
 from bootcpy.model.host.space import BootSpace, RepoSpace, require_boot_room
 from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.base.commit_tree import CommitTree
 from bootcpy.ostree.base.repo import explained
 
 _BOOT = Path("/boot")
-_BOOT_FILES = ("vmlinuz", "initramfs.img")
-_READ_BYTES = 1 << 20
 
 
 def read_repo_space(repo: OSTree.Repo, path: Path) -> RepoSpace:
@@ -44,15 +42,6 @@ def read_boot_space(booted: OSTree.Deployment, kept: Sequence[OSTree.Deployment]
     )
 
 
-def kernel_versions(tree: CommitTree) -> tuple[str, ...]:
-    """Return the versions of the kernels in a commit."""
-    return tuple(
-        version
-        for version in tree.names(paths.MODULES)
-        if tree.content(paths.MODULES / version / _BOOT_FILES[0]) is not None
-    )
-
-
 def require_room_for_kernel(tree: CommitTree, space: BootSpace) -> None:
     """Refuse a commit whose kernel and initramfs will not fit into /boot at shutdown.
 
@@ -61,25 +50,14 @@ def require_room_for_kernel(tree: CommitTree, space: BootSpace) -> None:
     Raises:
         NoSpaceError: with both numbers.
     """
-    files = [
-        content
-        for version in kernel_versions(tree)
-        for name in _BOOT_FILES
-        if (content := tree.content(paths.MODULES / version / name)) is not None
-    ]
-    needed_bytes = sum(file.stat().st_size for file in files)
+    needed_bytes = boot_size(tree)
     # Only where it matters is it worth reading them: libostree names the directory by both.
-    if needed_bytes > space.available_bytes and not _is_there(files, space):
+    if needed_bytes > space.available_bytes and not _is_there(boot_checksum(tree), space):
         require_boot_room(needed_bytes, space)
 
 
-def _is_there(files: Sequence[Path], space: BootSpace) -> bool:
-    checksum = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(_READ_BYTES):
-                checksum.update(block)
-    return any(name.endswith(f"-{checksum.hexdigest()}") for name in space.kernels)
+def _is_there(checksum: str | None, space: BootSpace) -> bool:
+    return checksum is not None and any(name.endswith(f"-{checksum}") for name in space.kernels)
 
 
 def _directory(deployment: OSTree.Deployment) -> str:

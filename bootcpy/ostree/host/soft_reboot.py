@@ -7,10 +7,10 @@ one because of that.
 from pathlib import Path
 
 from bootcpy import paths
-from bootcpy.model.boot.bootable import requires_composefs
+from bootcpy.model.boot.bootable import prepare_root_conf, requires_composefs
 from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.base.repo import explained
-from bootcpy.system.boot.boot_facts import read_prepare_root_conf
+from bootcpy.system.files.directory_tree import DirectoryTree
 from bootcpy.system.files.mount import unmount_for_all
 
 _NEXT_ROOT = Path("/run/nextroot")
@@ -58,7 +58,7 @@ def can_enter(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> bool:
 
 def _uses_composefs(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> bool:
     root = paths.SYSROOT / sysroot.get_deployment_dirpath(deployment)
-    config = read_prepare_root_conf(root, bases=("etc", "usr/lib"))
+    config = prepare_root_conf(DirectoryTree(root), bases=(Path("etc"), paths.USR_LIB))
     return config is not None and requires_composefs(config)
 
 

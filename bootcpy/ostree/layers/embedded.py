@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import ImageContentError
-from bootcpy.model.boot.bootable import protects_toplevel
+from bootcpy.model.boot.bootable import prepare_root_conf, protects_toplevel
 from bootcpy.model.image.oci import require_diff_id
 from bootcpy.model.image.reference import OstreeRemote, Signature
 from bootcpy.model.image.role import LayerRole
@@ -184,10 +184,9 @@ def role_of_layers_over(repo_path: Path, base: str | None) -> LayerRole:
     """
     if base is None:
         return LayerRole.TREE
-    tree = CommitTree(repo_path, base)
     # As ostree-ext: the first file counts, although libostree reads both at boot.
-    texts = (tree.read_text(Path(top) / paths.PREPARE_ROOT_CONF) for top in ("etc", "usr/lib"))
-    found = next((text for text in texts if text is not None), None)
+    bases = (Path("etc"), paths.USR_LIB)
+    found = prepare_root_conf(CommitTree(repo_path, base), bases=bases)
     if found is not None and protects_toplevel(found):
         return LayerRole.TREE
     return LayerRole.USR_TREE

@@ -17,6 +17,7 @@ from bootcpy.errors import (
     StalledError,
 )
 from bootcpy.model.base.progress import Progress
+from bootcpy.model.boot.kernels import kernel_versions
 from bootcpy.model.host.decisions import (
     Decision,
     Keep,
@@ -194,7 +195,7 @@ def _has_other_kernel(system: System, source: OpenedImage) -> bool | None:
     version = source.config.labels.get(LABEL_KERNEL)
     if version is None:
         return None
-    return version not in space.kernel_versions(CommitTree(REPO, system.booted.checksum))
+    return version not in kernel_versions(CommitTree(REPO, system.booted.checksum))
 
 
 def carry_out(system: System, decision: Decision) -> Outcome:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
+from bootcpy import paths
 from bootcpy.errors import BootcpyError, DeploymentError
-from bootcpy.model.boot.bootable import requires_composefs
+from bootcpy.model.boot.bootable import prepare_root_conf, requires_composefs
+from bootcpy.model.boot.kernels import boot_checksum
 from bootcpy.model.boot.soft_reboot import KernelState, find_obstacle
 from bootcpy.model.host.decisions import Decision, Reorder, SoftReboot
 from bootcpy.model.host.deployments import Deployment
 from bootcpy.ostree.base.bindings import OSTree
-from bootcpy.ostree.base.commit_tree import CommitTree, boot_checksum, boot_facts_of
+from bootcpy.ostree.base.commit_tree import CommitTree
 from bootcpy.ostree.host import deployments, soft_reboot, staging
 from bootcpy.ostree.host.booted import open_sysroot
 
@@ -51,10 +53,11 @@ def require_no_obstacle(
     if decision.soft_reboot is not SoftReboot.REQUIRED:
         return
     booted = sysroot.require_booted_deployment()
+    config = prepare_root_conf(tree, bases=(*tree.etc, paths.USR_LIB))
     target = KernelState(
         boot_files=boot_checksum(tree),
         kargs=kargs,
-        composefs=requires_composefs(boot_facts_of(tree).prepare_root_conf or ""),
+        composefs=requires_composefs(config or ""),
     )
     current = KernelState(
         boot_files=booted.get_bootcsum(), kargs=staging.current_kargs(booted), composefs=True

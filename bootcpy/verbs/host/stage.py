@@ -3,18 +3,18 @@
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
-from bootcpy import paths
 from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.printable import LONGEST_LABEL, printable
 from bootcpy.model.base.progress_events import StagingStep, staging_event
 from bootcpy.model.boot.bootable import require_bootable, require_bootable_tree
-from bootcpy.model.boot.kargs import kargs_after_upgrade, parse_kargs_d, without
+from bootcpy.model.boot.kargs import kargs_after_upgrade, kargs_d, parse_kargs_d, without
 from bootcpy.model.boot.owned_kargs import OwnedKargs, owned
 from bootcpy.model.host.decisions import HELD_BACK, Decision, Stage, display
 from bootcpy.model.host.deployments import ImageRecord
 from bootcpy.model.host.status import image_status
+from bootcpy.model.image.bound import bound_images
 from bootcpy.model.image.difference import format_decimal_size
-from bootcpy.ostree.base.commit_tree import CommitTree, boot_facts_of, read_kargs_d
+from bootcpy.ostree.base.commit_tree import CommitTree
 from bootcpy.ostree.base.repo import explained
 from bootcpy.ostree.base.space import require_room_for_kernel
 from bootcpy.ostree.host import gc, staging
@@ -23,6 +23,7 @@ from bootcpy.ostree.host.etc_check import require_mergeable_etc
 from bootcpy.ostree.host.owned_kargs import owned_kargs
 from bootcpy.ostree.host.sysroot import supports_composefs
 from bootcpy.ostree.image.sepolicy import require_own_policy_of_commit
+from bootcpy.system.boot import boot_facts
 from bootcpy.system.host import environment, notice, systemd
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.boot.boot_check import note_staged
@@ -57,7 +58,7 @@ def stage_commit(
 
     tell(None)
     tree = CommitTree(REPO, commit)
-    require_bootable_tree(boot_facts_of(tree), composefs_supported=supports_composefs())
+    require_bootable_tree(boot_facts.read(tree), composefs_supported=supports_composefs())
     require_own_policy_of_commit(system.sysroot.repo(), commit)
     require_room_for_kernel(tree, boot_space(system))
     for note in (*require_mergeable_etc(system.sysroot, commit), *_left_behind(system, tree)):
@@ -114,7 +115,7 @@ def _left_behind(system: System, tree: CommitTree) -> Iterator[str]:
     """Yield what the user may expect to come along and does not."""
     if groups := system.booted.origin.layering:
         yield f"local rpm-ostree modifications ({shown_few(groups)}) are not carried over"
-    if names := tree.names(paths.BOUND_IMAGES_D):
+    if names := bound_images(tree):
         yield f"the image binds other images ({shown_few(names)}), which are not fetched yet"
 
 
@@ -128,8 +129,8 @@ def _kargs(system: System, tree: CommitTree) -> OwnedKargs:
     machine = environment.machine()
     replaced = system.state.staged or system.booted
     current = owned_kargs(system.sysroot, staging.find(system.sysroot, replaced))
-    old = parse_kargs_d(read_kargs_d(CommitTree(REPO, replaced.checksum)), machine)
-    new = parse_kargs_d(read_kargs_d(tree), machine)
+    old = parse_kargs_d(kargs_d(CommitTree(REPO, replaced.checksum)), machine)
+    new = parse_kargs_d(kargs_d(tree), machine)
     kargs = kargs_after_upgrade(current.kargs, without(old, owned(current.sources)), new)
     return OwnedKargs(kargs=kargs, sources=current.sources)
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from bootcpy import paths
+from bootcpy.model.image.drop_ins import drop_ins
 from bootcpy.model.install.config import InstallConfig, merge_install_config
-from bootcpy.system.files.drop_ins import read_drop_ins
+from bootcpy.system.files.directory_tree import DirectoryTree
 from bootcpy.system.host.environment import machine
 
 
@@ -15,4 +16,5 @@ def read_config() -> InstallConfig:
         ConfigurationError: a file of it is malformed.
     """
     bases = [base / paths.INSTALL_CONFIG_D for base in paths.INSTALL_CONFIG_BASES]
-    return merge_install_config(read_drop_ins(Path("/"), bases, suffix=".toml"), machine())
+    fragments = drop_ins(DirectoryTree(Path("/")), bases, suffix=".toml")
+    return merge_install_config(fragments, machine())

@@ -19,10 +19,10 @@ from bootcpy.errors import BootcpyError, TargetError
 from bootcpy.model.base.io_errors import explain_write_failure
 from bootcpy.model.base.process_facts import require_root, require_self_install
 from bootcpy.model.base.progress import Progress
-from bootcpy.model.base.size import MOST_DROP_INS
 from bootcpy.model.boot.bootable import require_bootable, require_bootable_tree
-from bootcpy.model.boot.kargs import parse_kargs_d
+from bootcpy.model.boot.kargs import kargs_d, parse_kargs_d
 from bootcpy.model.host.space import unpacked_size
+from bootcpy.model.image.bound import bound_images
 from bootcpy.model.image.reference import ImageReference
 from bootcpy.model.install.config import InstallConfig
 from bootcpy.model.install.layout import DiskLayout, Role
@@ -43,7 +43,7 @@ from bootcpy.system.disk import block, filesystem, gpt, loop
 from bootcpy.system.disk.state import read_disk_state
 from bootcpy.system.disk.wipe import clear_edges, wipe
 from bootcpy.system.files import mount
-from bootcpy.system.files.drop_ins import read_drop_ins
+from bootcpy.system.files.directory_tree import DirectoryTree
 from bootcpy.system.host import environment
 from bootcpy.system.image import containers_storage, skopeo
 from bootcpy.system.image.check import check_local_image
@@ -167,15 +167,16 @@ def _source_image(
 
 def _looked_into(source: SourceImage, name: str, machine: str) -> SourceImage:
     """Return `source`, which podman knows as `name` and whose root is ours, with what is in it."""
-    facts = boot_facts.read(_OWN_ROOT)
+    tree = DirectoryTree(_OWN_ROOT)
+    facts = boot_facts.read(tree)
     require_bootable_tree(facts, composefs_supported=sysroot.supports_composefs())
     named = ImageReference(source.reference.transport, name.partition("@")[0])
     return replace(
         source,
         reference=named.with_digest(source.manifest_digest),
         name=name,
-        kargs=parse_kargs_d(read_drop_ins(_OWN_ROOT, [paths.KARGS_D], suffix=".toml"), machine),
-        bound_images=boot_facts.names(_OWN_ROOT, paths.BOUND_IMAGES_D, limit=MOST_DROP_INS),
+        kargs=parse_kargs_d(kargs_d(tree), machine),
+        bound_images=bound_images(tree),
     )
 
 

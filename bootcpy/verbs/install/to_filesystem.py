@@ -9,18 +9,19 @@ from bootcpy import paths
 from bootcpy.errors import ImageContentError
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.boot.bootable import require_bootable_tree
-from bootcpy.model.boot.kargs import merge_for_install, parse_kargs_d
+from bootcpy.model.boot.kargs import kargs_d, merge_for_install, parse_kargs_d
+from bootcpy.model.image.bound import bound_images
 from bootcpy.model.install.aleph import aleph_text
 from bootcpy.model.install.plan import DeployPlan
 from bootcpy.model.install.planning import require_no_bound_images
 from bootcpy.model.install.target_tree import TargetTree
 from bootcpy.model.install.tmpfiles import root_ssh_tmpfiles
-from bootcpy.ostree.base import commit_tree
+from bootcpy.ostree.base.commit_tree import CommitTree
 from bootcpy.ostree.base.repo import open_repo
 from bootcpy.ostree.host import sysroot
 from bootcpy.ostree.image import importer
 from bootcpy.ostree.image.sepolicy import require_own_policy_of_commit
-from bootcpy.system.boot import bootloader
+from bootcpy.system.boot import boot_facts, bootloader
 from bootcpy.system.files import below, durable
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.base.acceptance import note_accepted
@@ -83,13 +84,11 @@ def _read_commit(repo_path: Path, commit: str, plan: DeployPlan) -> tuple[str, .
         BootcpyError: it binds images which nobody said to leave out.
         ConfigurationError: one of its kargs.d files is malformed.
     """
-    tree = commit_tree.CommitTree(repo_path, commit)
-    require_bootable_tree(
-        commit_tree.boot_facts_of(tree), composefs_supported=sysroot.supports_composefs()
-    )
+    tree = CommitTree(repo_path, commit)
+    require_bootable_tree(boot_facts.read(tree), composefs_supported=sysroot.supports_composefs())
     require_own_policy_of_commit(open_repo(repo_path), commit)
-    require_no_bound_images(tree.names(paths.BOUND_IMAGES_D), skip=plan.skip_bound_images)
-    image_kargs = parse_kargs_d(commit_tree.read_kargs_d(tree), plan.machine)
+    require_no_bound_images(bound_images(tree), skip=plan.skip_bound_images)
+    image_kargs = parse_kargs_d(kargs_d(tree), plan.machine)
     return merge_for_install(plan.kargs, image_kargs)
 
 

@@ -66,7 +66,7 @@ _KERNEL_WITH_BLANK = {name.replace("6.12.0-test", "6.1 test"): node for name, no
         pytest.param(
             [BASE, {f"usr/lib/bootc/kargs.d/{number}.toml": b"" for number in range(1001)}],
             {},
-            "/usr/lib/bootc/kargs.d of the image has more than 1,000 entries",
+            "/usr/lib/bootc/kargs.d of the image: it has more than 1,000 entries",
             id="many kargs.d",
         ),
         pytest.param(
@@ -78,7 +78,7 @@ _KERNEL_WITH_BLANK = {name.replace("6.12.0-test", "6.1 test"): node for name, no
         pytest.param(
             [BASE, {f"usr/lib/modules/{number}/vmlinuz": b"" for number in range(1001)}],
             {},
-            "/usr/lib/modules of the image has more than 1,000 entries",
+            "/usr/lib/modules of the image: it has more than 1,000 entries",
             id="kernels",
         ),
         pytest.param(

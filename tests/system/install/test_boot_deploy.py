@@ -16,9 +16,10 @@ from bootcpy.model.boot.loader import Bootloader
 from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.model.install.plan import DeployPlan
 from bootcpy.model.install.target_tree import BiosBoot, TargetTree
-from bootcpy.ostree.base.commit_tree import CommitTree, boot_facts_of
+from bootcpy.ostree.base.commit_tree import CommitTree
 from bootcpy.ostree.host import sysroot
 from bootcpy.system.boot import boot_facts
+from bootcpy.system.files.directory_tree import DirectoryTree
 from bootcpy.system.image import skopeo
 from bootcpy.verbs.install.to_filesystem import populate
 from tests.system.support.boot_files import (
@@ -211,8 +212,8 @@ def test_populate_leaves_bound_images_out_only_when_told_to(machine: Machine) ->
 def test_boot_facts_are_the_same_in_the_commit_and_deployed(machine: Machine) -> None:
     machine.install({"etc/ostree/prepare-root.conf": b"[etc]\ntransient = false\n"})
     commit = machine.deployment.name.removesuffix(".0")
-    facts = boot_facts_of(CommitTree(machine.root / "ostree/repo", commit))
-    assert facts == boot_facts.read(machine.deployment)
+    facts = boot_facts.read(CommitTree(machine.root / "ostree/repo", commit))
+    assert facts == boot_facts.read(DirectoryTree(machine.deployment))
     assert facts.kernels == ("6.12.0-test",)
     assert facts.prepare_root_conf == "[etc]\ntransient = false\n"
 

@@ -1,10 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.boot.bootable import (
     BootFacts,
+    os_release,
+    prepare_root_conf,
     protects_toplevel,
     require_bootable,
     require_bootable_tree,
@@ -12,6 +15,7 @@ from bootcpy.model.boot.bootable import (
 )
 from bootcpy.model.image.oci import ImageConfig
 from tests.refusals import refused
+from tests.unit.model.image.trees import Link, TreeInMemory
 
 _ONE_KERNEL = "remove all but one; an image boots exactly one"
 _PREPARE = "build the image with `RUN bootc container prepare` as its last step"
@@ -211,3 +215,34 @@ def test_requires_composefs_is_off_by_default(text: str) -> None:
 )
 def test_protects_toplevel(text: str, *, expected: bool) -> None:
     assert protects_toplevel(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({}, None),
+        ({"usr/lib/os-release": b"vendor", "usr/etc/os-release": b"etc"}, b"vendor"),
+        ({"usr/etc/os-release": b"etc"}, b"etc"),
+        ({"usr/lib/os-release": Link("os.d/mine"), "usr/lib/os.d/mine": b"linked"}, b"linked"),
+        ({"usr/lib/os-release": Link("../etc/os-release"), "usr/etc/os-release": b"x"}, b"x"),
+        ({"usr/lib/os-release": Link("/usr/lib/y"), "usr/lib/y": b"the host's"}, None),
+        ({"usr/lib/os-release": Link("../../../usr/lib/y"), "usr/lib/y": b"the host's"}, None),
+        ({"usr/lib/os-release": Link("os-release")}, None),
+    ],
+)
+def test_os_release_is_what_libostree_finds(
+    files: dict[str, bytes | Link], found: bytes | None
+) -> None:
+    assert os_release(TreeInMemory(files)) == found
+
+
+def test_prepare_root_conf_is_the_first_there_is() -> None:
+    files: dict[str, bytes | Link] = {
+        "etc/ostree/prepare-root.conf": Link("../usr/lib"),
+        "usr/etc/ostree/prepare-root.conf": b"machine \xff",
+        "usr/lib/ostree/prepare-root.conf": b"vendor",
+    }
+    tree, bases = TreeInMemory(files), [Path("etc"), Path("usr/etc"), Path("usr/lib")]
+    assert prepare_root_conf(tree, bases=bases) == "machine \ufffd"
+    assert prepare_root_conf(tree, bases=bases[2:]) == "vendor"
+    assert prepare_root_conf(tree, bases=bases[:1]) is None

@@ -9,12 +9,14 @@ from bootcpy.model.boot.kargs import (
     delete,
     extend,
     kargs_after_upgrade,
+    kargs_d,
     merge_for_install,
     parse_kargs,
     parse_kargs_d,
     without,
 )
 from tests.refusals import refused
+from tests.unit.model.image.trees import Link, TreeInMemory
 
 _CORRECT = "correct the file"
 _KNOWN_KEYS = "known are kargs and match-architectures"
@@ -193,3 +195,20 @@ def test_kargs_d_shows_no_more_of_a_value_than_fits_a_line() -> None:
         with pytest.raises(ConfigurationError) as e:
             parse_kargs_d([("f.toml", text)], "x86_64")
         assert len(e.value.message) < 200
+
+
+def test_kargs_d_is_of_files_only() -> None:
+    base = "usr/lib/bootc/kargs.d"
+    files: dict[str, bytes | Link] = {
+        f"{base}/20-b.toml": b"b",
+        f"{base}/10-a.toml": b"a \xff",
+        f"{base}/30-empty.toml": b"",
+        f"{base}/40-link.toml": Link("/etc/shadow"),
+        f"{base}/50-directory.toml/x": b"",
+        f"{base}/README": b"",
+    }
+    assert kargs_d(TreeInMemory(files)) == (
+        (f"/{base}/10-a.toml", "a \ufffd"),
+        (f"/{base}/20-b.toml", "b"),
+        (f"/{base}/30-empty.toml", ""),
+    )

@@ -5,6 +5,7 @@ import pytest
 from bootcpy.errors import ImageContentError
 from bootcpy.model.boot.bootable import BootFacts
 from bootcpy.system.boot import boot_facts, initramfs
+from bootcpy.system.files.directory_tree import DirectoryTree
 from tests.unit.model.boot.test_cpio import archive
 
 KERNEL = "usr/lib/modules/6.1"
@@ -37,7 +38,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_read(root: Path) -> None:
-    assert boot_facts.read(root) == BootFacts(
+    assert boot_facts.read(DirectoryTree(root)) == BootFacts(
         kernels=("6.1",),
         has_initramfs=True,
         has_prepare_root=True,
@@ -67,7 +68,7 @@ def test_nothing_outside_counts(root: Path) -> None:
     }.items():
         (root / path).unlink(missing_ok=True)
         (root / path).symlink_to(outside / target)
-    assert boot_facts.read(root) == BootFacts(kernels=("6.1",), has_etc=True)
+    assert boot_facts.read(DirectoryTree(root)) == BootFacts(kernels=("6.1",), has_etc=True)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +81,10 @@ def test_nothing_outside_counts(root: Path) -> None:
 def test_read_has_limits(root: Path, path: str, message: str) -> None:
     make(root, {path: bytes(65_537)})
     with pytest.raises(ImageContentError, match=message):
-        boot_facts.read(root)
+        boot_facts.read(DirectoryTree(root))
 
 
 def test_read_counts_kernels(root: Path) -> None:
     make(root, {f"usr/lib/modules/{number}/vmlinuz": b"" for number in range(1000)})
     with pytest.raises(ImageContentError, match="/usr/lib/modules of the image: it has more than"):
-        boot_facts.read(root)
+        boot_facts.read(DirectoryTree(root))

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from bootcpy.errors import ConfigurationError
 from bootcpy.model.base.size import LARGEST_CONFIGURATION_BYTES, MOST_DROP_INS
-from bootcpy.system.files import below
+from bootcpy.model.image.tree import ImageTree, content
 
 _MASKED = "/dev/null"
 
 
-def read_drop_ins(root: Path, bases: Sequence[Path], *, suffix: str) -> tuple[tuple[str, str], ...]:
-    """Return (path, text) of each drop-in below `root`, in file name order across `bases`.
+def drop_ins(tree: ImageTree, bases: Sequence[Path], *, suffix: str) -> tuple[tuple[str, str], ...]:
+    """Return (path, text) of each drop-in of `tree`, in file name order across `bases`.
 
     A file replaces the one of the same name in an earlier base; an empty file, or a link
     to /dev/null, removes it. A missing directory is an empty one.
@@ -23,20 +23,20 @@ def read_drop_ins(root: Path, bases: Sequence[Path], *, suffix: str) -> tuple[tu
     found: dict[str, Path] = {}
     for base in bases:
         try:
-            names = below.names(root, base, limit=MOST_DROP_INS)
+            names = tree.names(base, limit=MOST_DROP_INS)
         except OSError as e:
-            raise ConfigurationError(f"cannot read {root / base}: {e.strerror}") from e
+            raise ConfigurationError(f"cannot read /{base}: {e.strerror}") from e
         found |= {name: base / name for name in names if name.endswith(suffix)}
-    texts = ((str(root / found[name]), _read(root, found[name])) for name in sorted(found))
+    texts = ((f"/{found[name]}", _text(tree, found[name])) for name in sorted(found))
     return tuple((path, text) for path, text in texts if text)
 
 
-def _read(root: Path, path: Path) -> str:
-    if below.link_target(root, path) == _MASKED:
+def _text(tree: ImageTree, path: Path) -> str:
+    if tree.link_target(path) == _MASKED:
         return ""
     try:
-        return below.read_text(root, path, limit_bytes=LARGEST_CONFIGURATION_BYTES)
+        return content(tree, path, limit_bytes=LARGEST_CONFIGURATION_BYTES).decode()
     except OSError as e:
-        raise ConfigurationError(f"cannot read {root / path}: {e.strerror}") from e
+        raise ConfigurationError(f"cannot read /{path}: {e.strerror}") from e
     except UnicodeDecodeError as e:
-        raise ConfigurationError(f"{root / path} is not UTF-8 text") from e
+        raise ConfigurationError(f"/{path} is not UTF-8 text") from e
