@@ -12,6 +12,9 @@ from enum import StrEnum
 from bootcpy.errors import EnvironmentMismatchError, ImageContentError, PrivilegeError
 from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.natural_order import natural_key
+from bootcpy.model.boot.kernels import KERNEL
+from bootcpy.model.image.tree import FileKind, ImageTree, names
+from bootcpy.paths import MODULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +67,33 @@ def require_usr_merged(links: Mapping[str, str | None]) -> None:
             )
 
 
+_PACKAGED = ("kernel", "modules.builtin", "modules.order")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModulesDirectory:
     """One /usr/lib/modules/VERSION."""
 
     version: str
     has_vmlinuz: bool
-    has_packaged_files: bool  # what a kernel package brings: kernel/, modules.builtin or .order
+    has_packaged_files: bool  # what a kernel package brings
+
+
+def modules_directories(tree: ImageTree) -> tuple[ModulesDirectory, ...]:
+    """Return the directories of kernel modules, sorted; links to others are none.
+
+    Raises:
+        ImageContentError: they cannot be listed, or are too many.
+    """
+    return tuple(
+        ModulesDirectory(
+            version=path.name,
+            has_vmlinuz=tree.kind(path / KERNEL) is FileKind.FILE,
+            has_packaged_files=any(tree.kind(path / name) is not None for name in _PACKAGED),
+        )
+        for path in (MODULES / name for name in names(tree, MODULES))
+        if tree.kind(path) is FileKind.DIRECTORY and tree.link_target(path) is None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

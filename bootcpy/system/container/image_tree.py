@@ -21,13 +21,12 @@ from bootcpy.model.container.prepare import (
     MERGED,
     TOP_LEVEL_NAMES,
     EntryKind,
-    ModulesDirectory,
     MoveAndLink,
     Surroundings,
     TopLevel,
 )
 from bootcpy.model.container.var import FACTORY, VarEntry, VarKind
-from bootcpy.paths import MODULES, OSTREE_BOOTED
+from bootcpy.paths import OSTREE_BOOTED
 from bootcpy.system.files import below
 from bootcpy.system.files.mount import read_mounts
 from bootcpy.system.host import environment
@@ -83,23 +82,6 @@ def read_boot_kernels(root: Path) -> tuple[str, ...]:
     """Return the versions of the kernels in /boot."""
     found = (root / "boot").glob("vmlinuz-*")
     return tuple(sorted(path.name.removeprefix("vmlinuz-") for path in found))
-
-
-def read_modules(root: Path) -> tuple[ModulesDirectory, ...]:
-    """Return the directories of kernel modules."""
-    directory = root / MODULES
-    if not directory.is_dir():
-        return ()
-    packaged = ("kernel", "modules.builtin", "modules.order")
-    return tuple(
-        ModulesDirectory(
-            version=path.name,
-            has_vmlinuz=(path / "vmlinuz").is_file(),
-            has_packaged_files=any((path / name).exists() for name in packaged),
-        )
-        for path in sorted(directory.iterdir())
-        if path.is_dir() and not path.is_symlink()
-    )
 
 
 def read_image_files(root: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from bootcpy.model.container.files import ImageFile, files_to_write, foreign_fil
 from bootcpy.model.container.prepare import (
     KernelPlan,
     MoveAndLink,
+    modules_directories,
     plan_kernel,
     plan_top_level,
     require_image_build,
@@ -24,6 +25,7 @@ from bootcpy.model.container.prepare import (
 from bootcpy.model.container.var import FACTORY, declared_paths, plan_relocations, plan_var
 from bootcpy.paths import MODULES
 from bootcpy.system.container import bytecode, dracut, image_tree
+from bootcpy.system.files.directory_tree import DirectoryTree
 
 _VAR_CONF = "bootc-var.conf"
 _MACHINE_ID = "uninitialized\n"  # machine-id(5): makes the next boot the first one
@@ -74,7 +76,7 @@ def _plan(root: Path) -> PreparePlan:
     plan = PreparePlan(
         kernel=plan_kernel(
             image_tree.read_boot_kernels(root),
-            image_tree.read_modules(root),
+            modules_directories(DirectoryTree(root)),
             prepared=dracut.recorded_version(root),
         ),
         moves=plan_top_level(image_tree.read_top_level(root)),

@@ -15,12 +15,14 @@ from bootcpy.model.container.prepare import (
     MoveAndLink,
     Surroundings,
     TopLevel,
+    modules_directories,
     plan_kernel,
     plan_top_level,
     require_image_build,
     require_usr_merged,
 )
 from tests.refusals import refused
+from tests.unit.model.image.trees import Link, TreeInMemory
 
 _RUN_IN_BUILD = "run it by RUN in a Containerfile; it rearranges the root file system it runs in"
 
@@ -109,6 +111,20 @@ def test_require_usr_merged_refuses(links: dict[str, str | None], name: str) -> 
         hint="install the package usrmerge first, or use Debian 12 or later as the base",
     ):
         require_usr_merged(links)
+
+
+def test_modules_directories() -> None:
+    base = "usr/lib/modules"
+    files: dict[str, bytes | Link] = {
+        f"{base}/6.0/vmlinuz": b"",
+        f"{base}/6.1/kernel/a.ko": b"",
+        f"{base}/6.2": Link("6.1"),
+        f"{base}/README": b"",
+    }
+    assert modules_directories(TreeInMemory(files)) == (
+        ModulesDirectory(version="6.0", has_vmlinuz=True, has_packaged_files=False),
+        ModulesDirectory(version="6.1", has_vmlinuz=False, has_packaged_files=True),
+    )
 
 
 def modules(version: str, *, vmlinuz: bool = False, packaged: bool = True) -> ModulesDirectory:

@@ -6,7 +6,7 @@ import pytest
 
 from bootcpy.errors import EnvironmentMismatchError
 from bootcpy.model.container.files import ImageFile
-from bootcpy.model.container.prepare import EntryKind, ModulesDirectory, MoveAndLink, TopLevel
+from bootcpy.model.container.prepare import EntryKind, MoveAndLink, TopLevel
 from bootcpy.model.container.var import VarKind
 from bootcpy.system.container import image_tree
 from tests.refusals import refused
@@ -50,12 +50,7 @@ def test_read_merged_links(root: Path) -> None:
 
 def test_read_kernels(root: Path) -> None:
     make(root, "boot/vmlinuz-6.1", "boot/config-6.1")
-    make(root, "usr/lib/modules/6.1/kernel/", "usr/lib/modules/6.0/vmlinuz")
     assert image_tree.read_boot_kernels(root) == ("6.1",)
-    assert image_tree.read_modules(root) == (
-        ModulesDirectory(version="6.0", has_vmlinuz=True, has_packaged_files=False),
-        ModulesDirectory(version="6.1", has_vmlinuz=False, has_packaged_files=True),
-    )
 
 
 def test_read_var_names_kinds_and_leaves_mounts_out(root: Path) -> None:
