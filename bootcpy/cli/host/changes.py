@@ -8,7 +8,7 @@ import typer
 from bootcpy.cli import progress
 from bootcpy.cli.output import print_line
 from bootcpy.errors import UsageError
-from bootcpy.model.host.decisions import SoftReboot, UpgradeOptions, check_options
+from bootcpy.model.host.options import SoftReboot, UpgradeOptions, check_options
 from bootcpy.model.image.reference import (
     ContainerPolicy,
     ImageReference,

@@ -1,48 +1,26 @@
 """What `upgrade`, `switch`, `rollback` and `edit` do, decided from facts alone.
 
-A decision is an action, the lines to print, and how the command ends. Every combination
-of what is booted, staged, held back and found in the registry goes through the functions
-here; the verbs only fetch, carry out and print. Wording is bootc's (`cli.rs`, `deploy.rs`).
+A decision is to stage an image, or to adjust what is deployed, and how the command ends. Every
+combination of what is booted, staged, held back and found in the registry goes through the
+functions here; the verbs only fetch, carry out and print. Wording is bootc's (`cli.rs`,
+`deploy.rs`).
 
 Where bootc would do nothing although something was asked for, this does it, and the
 function's docstring says so.
 """
 
-import re
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 
-from bootcpy.errors import DeploymentError, UsageError
-from bootcpy.model.host.deployments import BootState, Deployment
+from bootcpy.errors import DeploymentError
+from bootcpy.model.host.deployments import BootState, Deployment, ImageCommit
 from bootcpy.model.host.document import BootOrder, HostSpec
+from bootcpy.model.host.options import SoftReboot, UpgradeOptions
 from bootcpy.model.image.reference import SignedImageReference
-
-# As in the OCI distribution specification.
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 APPLIED_LATER = "Staged deployment will now be applied on reboot"
 HELD_BACK = "Image downloaded, but will not be applied on reboot"
 UNCHANGED = "Image specification is unchanged."
 NO_UPDATE = "No update available."
-
-
-class SoftReboot(StrEnum):
-    """Whether a soft reboot is to be prepared, and whether it is an error if none is possible."""
-
-    REQUIRED = "required"
-    AUTO = "auto"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpgradeOptions:
-    """The options of `bootc upgrade` that decide what happens."""
-
-    check: bool = False
-    apply: bool = False
-    download_only: bool = False
-    from_downloaded: bool = False
-    tag: str | None = None
-    soft_reboot: SoftReboot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,71 +36,43 @@ class SetLock:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Stage what was fetched, to follow `image`; `locked` holds it back."""
-
-    image: SignedImageReference
-    locked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Reorder:
     """Write the boot order; a staged deployment, which is not in it, is discarded."""
 
     order: tuple[Deployment, ...]
 
 
-Action = Keep | SetLock | Stage | Reorder
+Action = Keep | SetLock | Reorder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What to do, what to print once it is done, and whether to reboot then.
+@dataclass(frozen=True, slots=True)
+class Adjust:
+    """What to do with the deployments there are, and what to print once it is done.
 
-    `soft_reboot` is set where one is to be prepared before the command ends.
+    `reboot` says whether to reboot then; `soft_reboot` is set where one is to be prepared
+    before the command ends.
     """
 
     action: Action
-    messages: tuple[str, ...] = ()
-    reboot: bool = False
-    soft_reboot: SoftReboot | None = None
+    messages: tuple[str, ...] = field(default=(), kw_only=True)
+    reboot: bool = field(default=False, kw_only=True)
+    soft_reboot: SoftReboot | None = field(default=None, kw_only=True)
 
 
-def check_options(options: UpgradeOptions) -> None:
-    """Refuse options that contradict each other, and what cannot be a tag.
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Fetch `image`, and stage it to be followed; `locked` holds it back from the next boot.
 
-    Raises:
-        UsageError: naming the first two that do, or the tag.
+    `reboot` and `soft_reboot` are as of `Adjust`.
     """
-    given = {
-        "--check": options.check,
-        "--apply": options.apply,
-        "--soft-reboot": options.soft_reboot is not None,
-        "--download-only": options.download_only,
-        "--from-downloaded": options.from_downloaded,
-        "--soft-reboot=required": options.soft_reboot is SoftReboot.REQUIRED,
-    }
-    conflicts = (
-        ("--check", "--apply"),
-        ("--check", "--soft-reboot"),
-        ("--check", "--download-only"),
-        ("--check", "--from-downloaded"),
-        ("--download-only", "--apply"),
-        ("--download-only", "--from-downloaded"),
-        # bootc would enter what is held back.
-        ("--download-only", "--soft-reboot=required"),
-    )
-    for first, second in conflicts:
-        if given[first] and given[second]:
-            raise UsageError(
-                f"the argument '{first}' cannot be used with '{second}'",
-                hint="leave one of them out",
-            )
-    if options.tag is not None and not _TAG.fullmatch(options.tag):
-        raise UsageError(
-            f"--tag {options.tag!r} is not a tag",
-            hint="say only what follows the colon, such as `--tag=stable`",
-        )
+
+    image: SignedImageReference
+    locked: bool = field(default=False, kw_only=True)
+    reboot: bool = field(default=False, kw_only=True)
+    soft_reboot: SoftReboot | None = field(default=None, kw_only=True)
+
+
+Decision = Adjust | Stage
 
 
 def require_changeable(state: BootState) -> Deployment:
@@ -186,20 +136,26 @@ def decide_upgrade(
     Releasing or holding back what is staged already counts as an upgrade: it still honours
     `--apply`, which bootc does as well.
     """
-    staged = state.staged
-    if staged is not None and _digest(staged) == digest:
-        return _decide_staged(staged, options)
-    if _digest(state.booted) == digest:
-        held = () if staged is None else (f"Note: {_describe(staged)} remains staged.",)
-        return Decision(action=Keep(), messages=(NO_UPDATE, *held))
-    return Decision(
-        action=Stage(image, locked=options.download_only),
+    return decide_known(state, digest, options) or Stage(
+        image,
+        locked=options.download_only,
         reboot=options.apply,
         soft_reboot=None if options.download_only else options.soft_reboot,
     )
 
 
-def _decide_staged(staged: Deployment, options: UpgradeOptions) -> Decision:
+def decide_known(state: BootState, digest: str, options: UpgradeOptions) -> Adjust | None:
+    """Return what `bootc upgrade` does if `digest` is staged or booted; None if it is neither."""
+    staged = state.staged
+    if staged is not None and _digest(staged) == digest:
+        return _decide_staged(staged, options)
+    if _digest(state.booted) == digest:
+        held = () if staged is None else (f"Note: {_describe(staged)} remains staged.",)
+        return Adjust(Keep(), messages=(NO_UPDATE, *held))
+    return None
+
+
+def _decide_staged(staged: Deployment, options: UpgradeOptions) -> Adjust:
     locked = staged.finalization_locked
     action: Action = Keep()
     if options.download_only:
@@ -210,48 +166,48 @@ def _decide_staged(staged: Deployment, options: UpgradeOptions) -> Decision:
         message = APPLIED_LATER
     else:
         message = "Staged update present, not changed"
-    return Decision(
-        action=action,
+    return Adjust(
+        action,
         messages=(message,),
         reboot=options.apply,
         soft_reboot=None if options.download_only else options.soft_reboot,
     )
 
 
-def decide_from_downloaded(
-    state: BootState,
-    image: SignedImageReference | None,
-    options: UpgradeOptions,
-    *,
-    stored_digest: str | None = None,
-) -> Decision:
-    """Return what `bootc upgrade --from-downloaded` does; it needs no network.
-
-    What is staged does not outlive a reboot, but the image it was made from does:
-    `stored_digest` names the version of `image`, which is followed, that the repository
-    holds. Where bootc finds nothing staged, this is staged again, unless it is deployed.
-
-    Raises:
-        DeploymentError: nothing was downloaded.
-    """
-    staged = state.staged
-    if staged is None:
-        deployed = {_digest(deployment) for deployment in state.deployments}
-        if image is None or stored_digest is None or stored_digest in deployed:
-            raise DeploymentError(
-                "No staged deployment found",
-                hint="download one with `bootc upgrade --download-only`",
-            )
-        return Decision(action=Stage(image), reboot=options.apply, soft_reboot=options.soft_reboot)
+def decide_release(staged: Deployment, options: UpgradeOptions) -> Adjust:
+    """Return what `bootc upgrade --from-downloaded` does with what is staged."""
     locked = staged.finalization_locked
-    return Decision(
-        action=SetLock(locked=False) if locked else Keep(),
+    return Adjust(
+        SetLock(locked=False) if locked else Keep(),
         messages=(
             APPLIED_LATER if locked else "Staged deployment is already set to apply on reboot",
         ),
         reboot=options.apply,
         soft_reboot=options.soft_reboot,
     )
+
+
+def decide_restage(
+    state: BootState,
+    image: SignedImageReference,
+    held: ImageCommit | None,
+    options: UpgradeOptions,
+) -> tuple[Stage, ImageCommit]:
+    """Return what `bootc upgrade --from-downloaded` stages when nothing is staged.
+
+    What is staged does not outlive a reboot, but the image it was made from does: `held` is
+    the version of `image`, which is followed, that the repository holds. Where bootc finds
+    nothing staged, this is staged again, unless it is deployed.
+
+    Raises:
+        DeploymentError: nothing was downloaded.
+    """
+    deployed = {_digest(deployment) for deployment in state.deployments}
+    if held is None or held.record.manifest_digest in deployed:
+        raise DeploymentError(
+            "No staged deployment found", hint="download one with `bootc upgrade --download-only`"
+        )
+    return Stage(image, reboot=options.apply, soft_reboot=options.soft_reboot), held
 
 
 def is_update(state: BootState, digest: str) -> bool:
@@ -266,7 +222,7 @@ def decide_switch(
     apply: bool = False,
     soft_reboot: SoftReboot | None = None,
 ) -> Decision:
-    """Return what `bootc switch` does; a `Stage` means that the image is fetched first.
+    """Return what `bootc switch` does.
 
     Asked for what is followed already, bootc changes nothing even where the next boot
     would bring up something else. Here a staged deployment that is held back is released,
@@ -275,22 +231,22 @@ def decide_switch(
     staged, booted = state.staged, require_changeable(state)
     current = staged or booted
     if current.origin.layering or current.origin.image != target or current.image is None:
-        return Decision(action=Stage(target), reboot=apply, soft_reboot=soft_reboot)
+        return Stage(target, reboot=apply, soft_reboot=soft_reboot)
     if staged is not None:
         locked = staged.finalization_locked
-        return Decision(
-            action=SetLock(locked=False) if locked else Keep(),
+        return Adjust(
+            SetLock(locked=False) if locked else Keep(),
             messages=(UNCHANGED, APPLIED_LATER) if locked else (UNCHANGED,),
             reboot=apply,
             soft_reboot=soft_reboot,
         )
     if state.rollback_queued:
-        return Decision(
-            action=Reorder(_order(state, booted)),
+        return Adjust(
+            Reorder(_order(state, booted)),
             messages=(UNCHANGED, *_REVERTED),
             soft_reboot=None,
         )
-    return Decision(action=Keep(), messages=(UNCHANGED,))
+    return Adjust(Keep(), messages=(UNCHANGED,))
 
 
 _REVERTED = ("notice: Reverting queued rollback state", "Next boot: current deployment")
@@ -298,7 +254,7 @@ _REVERTED = ("notice: Reverting queued rollback state", "Next boot: current depl
 
 def decide_rollback(
     state: BootState, *, apply: bool = False, soft_reboot: SoftReboot | None = None
-) -> Decision:
+) -> Adjust:
     """Return what `bootc rollback` does: make the rollback the next boot, or take that back.
 
     It goes by what would boot next: with an update staged that is the update, so that
@@ -317,14 +273,14 @@ def decide_rollback(
     updates_next = staged is not None and not staged.finalization_locked
     discarded = () if staged is None else (f"Discarding the staged {_describe(staged)}",)
     if state.rollback_queued and not updates_next:
-        return Decision(
-            action=Reorder(_order(state, booted)),
+        return Adjust(
+            Reorder(_order(state, booted)),
             messages=(*discarded, *_REVERTED),
             reboot=apply,
             soft_reboot=soft_reboot,
         )
-    return Decision(
-        action=Reorder(_order(state, rollback)),
+    return Adjust(
+        Reorder(_order(state, rollback)),
         messages=(*discarded, "Next boot: rollback deployment"),
         reboot=apply,
         soft_reboot=soft_reboot,
@@ -350,7 +306,7 @@ def decide_edit(state: BootState, before: HostSpec, after: HostSpec) -> Decision
     if after.image is None:
         raise DeploymentError("Missing image in specification", hint="keep spec.image")
     if before.boot_order == after.boot_order:
-        return Decision(action=Stage(after.image))
+        return Stage(after.image)
     if before.image != after.image:
         raise DeploymentError(
             "Invalid state transition: rollback and image change",

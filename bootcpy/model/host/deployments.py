@@ -29,6 +29,14 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCommit:
+    """An image that the repository holds: its commit, and what that says of the image."""
+
+    commit: str
+    record: ImageRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """One bootable tree. `index` is its place in the boot order; lower comes first."""
 

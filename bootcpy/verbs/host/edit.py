@@ -36,8 +36,8 @@ def edit(progress: Progress, *, file: Path | None = None) -> Outcome:
         decision = decide_edit(system.state, host.spec, parse_edited_spec(text, name=name))
         if decision is None:
             return Outcome(lines=("Edit cancelled, no changes made.",))
-        if isinstance(decision.action, Stage):
-            return fetch_and_stage(system, decision, decision.action)
+        if isinstance(decision, Stage):
+            return fetch_and_stage(system, decision)
         return reorder(system, decision)
 
 

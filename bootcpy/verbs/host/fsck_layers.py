@@ -9,7 +9,8 @@ from bootcpy.model.image.reference import ImageReference, Transport
 from bootcpy.ostree.image import importer
 from bootcpy.ostree.image.recheck import recheck
 from bootcpy.system.image.skopeo import OpenedImage
-from bootcpy.verbs.host.change import REPO, System, with_image
+from bootcpy.verbs.host.change import REPO, System
+from bootcpy.verbs.host.fetch import with_image
 
 _NAMED = 3  # of the paths that differ; the rest is counted
 

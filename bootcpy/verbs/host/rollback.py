@@ -1,7 +1,8 @@
 """`bootc rollback`: boot what ran before, or take that back."""
 
 from bootcpy.model.base.progress import Progress
-from bootcpy.model.host.decisions import Decision, Reorder, SoftReboot, decide_rollback
+from bootcpy.model.host.decisions import Adjust, Reorder, decide_rollback
+from bootcpy.model.host.options import SoftReboot
 from bootcpy.system.host import systemd
 from bootcpy.verbs.host.change import Outcome, System, carry_out, changing, digest_of
 from bootcpy.verbs.host.soft_reboot import require_possible
@@ -20,7 +21,7 @@ def rollback(
         return reorder(system, decide_rollback(system.state, apply=apply, soft_reboot=soft_reboot))
 
 
-def reorder(system: System, decision: Decision) -> Outcome:
+def reorder(system: System, decision: Adjust) -> Outcome:
     """Carry out a decision about the boot order, and tell the journal."""
     outcome = carry_out(system, decision)
     if isinstance(decision.action, Reorder):

@@ -7,8 +7,9 @@ from bootcpy.errors import BootcpyError, DeploymentError
 from bootcpy.model.boot.bootable import prepare_root_conf, requires_composefs
 from bootcpy.model.boot.kernels import boot_checksum
 from bootcpy.model.boot.soft_reboot import KernelState, find_obstacle
-from bootcpy.model.host.decisions import Decision, Reorder, SoftReboot
+from bootcpy.model.host.decisions import Adjust, Decision, Reorder, Stage
 from bootcpy.model.host.deployments import Deployment
+from bootcpy.model.host.options import SoftReboot
 from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.base.commit_tree import CommitTree
 from bootcpy.ostree.host import deployments, soft_reboot, staging
@@ -28,10 +29,8 @@ def require_possible(sysroot: OSTree.Sysroot, wanted: SoftReboot | None) -> None
         raise DeploymentError(lack, hint=_OTHERWISE)
 
 
-def require_target(decision: Decision, staged: Deployment | None) -> None:
+def require_target(decision: Adjust, staged: Deployment | None) -> None:
     """Refuse a decision that requires a soft reboot into what no soft reboot can enter.
-
-    For decisions about deployments that are there; nothing may have been changed yet.
 
     Raises:
         DeploymentError: before anything is changed.
@@ -43,14 +42,14 @@ def require_target(decision: Decision, staged: Deployment | None) -> None:
 
 
 def require_no_obstacle(
-    sysroot: OSTree.Sysroot, decision: Decision, tree: CommitTree, kargs: Sequence[str]
+    sysroot: OSTree.Sysroot, stage: Stage, tree: CommitTree, kargs: Sequence[str]
 ) -> None:
     """Refuse to stage `tree` with `kargs` where a soft reboot is required and cannot enter it.
 
     Raises:
         DeploymentError: saying what is in the way.
     """
-    if decision.soft_reboot is not SoftReboot.REQUIRED:
+    if stage.soft_reboot is not SoftReboot.REQUIRED:
         return
     booted = sysroot.require_booted_deployment()
     config = prepare_root_conf(tree, bases=(*tree.etc, paths.USR_LIB))
@@ -64,7 +63,7 @@ def require_no_obstacle(
     )
     obstacle = find_obstacle(current, target)
     if obstacle is not None:
-        raise _incapable(decision, obstacle, hint=f"nothing was staged; {_OTHERWISE}")
+        raise _incapable(stage, obstacle, hint=f"nothing was staged; {_OTHERWISE}")
 
 
 def prepare(decision: Decision) -> tuple[str, ...]:
@@ -78,7 +77,7 @@ def prepare(decision: Decision) -> tuple[str, ...]:
         return ()
     sysroot = open_sysroot()
     state = deployments.boot_state(sysroot)
-    target = state.deployments[0] if isinstance(decision.action, Reorder) else state.staged
+    target = state.deployments[0] if _is_reordering(decision) else state.staged
     if target is None or not target.soft_reboot_capable:
         if decision.soft_reboot is SoftReboot.REQUIRED:
             raise _incapable(decision, hint="it takes effect at the next ordinary reboot")
@@ -102,4 +101,8 @@ def _incapable(decision: Decision, why: str | None = None, *, hint: str) -> Depl
 
 
 def _name(decision: Decision) -> str:
-    return "Rollback" if isinstance(decision.action, Reorder) else "Staged"
+    return "Rollback" if _is_reordering(decision) else "Staged"
+
+
+def _is_reordering(decision: Decision) -> bool:
+    return isinstance(decision, Adjust) and isinstance(decision.action, Reorder)

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.printable import LONGEST_LABEL, printable
 from bootcpy.model.base.progress_events import StagingStep, staging_event
-from bootcpy.model.boot.bootable import require_bootable, require_bootable_tree
+from bootcpy.model.boot.bootable import require_bootable_tree
 from bootcpy.model.boot.kargs import kargs_after_upgrade, kargs_d, parse_kargs_d, without
 from bootcpy.model.boot.owned_kargs import OwnedKargs, owned
-from bootcpy.model.host.decisions import HELD_BACK, Decision, Stage, display
-from bootcpy.model.host.deployments import ImageRecord
+from bootcpy.model.host.decisions import HELD_BACK, Stage, display
+from bootcpy.model.host.deployments import ImageCommit, ImageRecord
 from bootcpy.model.host.status import image_status
 from bootcpy.model.image.bound import bound_images
 from bootcpy.model.image.difference import format_decimal_size
@@ -25,25 +25,14 @@ from bootcpy.ostree.host.sysroot import supports_composefs
 from bootcpy.ostree.image.sepolicy import require_own_policy_of_commit
 from bootcpy.system.boot import boot_facts
 from bootcpy.system.host import environment, notice, systemd
-from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.boot.boot_check import note_staged
-from bootcpy.verbs.host.change import REPO, Outcome, System, boot_space, finish
+from bootcpy.verbs.host.change import REPO, Outcome, System, finish
+from bootcpy.verbs.host.fetch import boot_space
 from bootcpy.verbs.host.soft_reboot import require_no_obstacle
 
 
-def require_bootable_here(source: OpenedImage) -> None:
-    """Refuse an image by its configuration, before any layer is fetched.
-
-    Raises:
-        ImageContentError: no bootable image, or one for another architecture.
-    """
-    require_bootable(source.config, machine=environment.machine(), name=str(source.reference))
-
-
-def stage_commit(
-    system: System, decision: Decision, stage: Stage, commit: str, record: ImageRecord
-) -> Outcome:
-    """Stage the imported `commit`, remove what is no longer needed, and say what is queued.
+def stage_commit(system: System, stage: Stage, held: ImageCommit) -> Outcome:
+    """Stage the imported image `held`, remove what is no longer needed, and say what is queued.
 
     Raises:
         ImageContentError: the commit cannot boot here.
@@ -52,6 +41,7 @@ def stage_commit(
         NoSpaceError: there is no room in /boot or for the deployment.
         DeploymentError: a soft reboot was required and is not possible.
     """
+    commit, record = held.commit, held.record
 
     def tell(done: StagingStep | None) -> None:
         system.progress.stepped(staging_event(record.manifest_digest, done=done))
@@ -64,7 +54,7 @@ def stage_commit(
     for note in (*require_mergeable_etc(system.sysroot, commit), *_left_behind(system, tree)):
         system.progress.note(note)
     kargs = _kargs(system, tree)
-    require_no_obstacle(system.sysroot, decision, tree, kargs.kargs)
+    require_no_obstacle(system.sysroot, stage, tree, kargs.kargs)
     tell(StagingStep.MERGING)
     with _taken_back_if_stopped():
         with system.progress.step("Deploying"):
@@ -90,7 +80,7 @@ def stage_commit(
             "bootc.stateroot": system.booted.stateroot,
         },
     )
-    return finish(decision, (*pruned, *_queued(stage, record), *decision.messages))
+    return finish(stage, (*pruned, *_queued(stage, record)))
 
 
 @contextmanager

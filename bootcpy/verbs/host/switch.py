@@ -5,24 +5,17 @@ from pathlib import Path
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, DeploymentError
 from bootcpy.model.base.progress import Progress
-from bootcpy.model.host.decisions import Decision, SoftReboot, Stage, decide_switch, display
-from bootcpy.model.host.deployments import ImageRecord
+from bootcpy.model.host.decisions import Stage, decide_switch, display
+from bootcpy.model.host.options import SoftReboot
 from bootcpy.model.host.origin import render_origin
 from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.ostree.host import staging
 from bootcpy.system.files import durable
-from bootcpy.system.image.skopeo import OpenedImage
-from bootcpy.verbs.host.change import (
-    Outcome,
-    System,
-    changing,
-    pull,
-    record_of,
-    with_image,
-)
+from bootcpy.verbs.host.change import Outcome, System, changing
+from bootcpy.verbs.host.fetch import fetch, with_bootable_image
 from bootcpy.verbs.host.rollback import reorder
 from bootcpy.verbs.host.soft_reboot import require_possible
-from bootcpy.verbs.host.stage import require_bootable_here, stage_commit
+from bootcpy.verbs.host.stage import stage_commit
 
 
 def switch(
@@ -46,22 +39,17 @@ def switch(
     with changing(progress) as system:
         require_possible(system.sysroot, soft_reboot)
         decision = decide_switch(system.state, target, apply=apply, soft_reboot=soft_reboot)
-        if not isinstance(decision.action, Stage):
-            return reorder(system, decision)
-        return fetch_and_stage(system, decision, decision.action, retain=retain)
+        if isinstance(decision, Stage):
+            return fetch_and_stage(system, decision, retain=retain)
+        return reorder(system, decision)
 
 
-def fetch_and_stage(
-    system: System, decision: Decision, stage: Stage, *, retain: bool = False
-) -> Outcome:
+def fetch_and_stage(system: System, stage: Stage, *, retain: bool = False) -> Outcome:
     """Import the image that `stage` follows, and stage it."""
-
-    def use(source: OpenedImage) -> tuple[str, ImageRecord]:
-        require_bootable_here(source)
-        return pull(system, source, stage.image), record_of(source)
-
-    commit, record = with_image(stage.image, system.progress, use)
-    outcome = stage_commit(system, decision, stage, commit, record)
+    held = with_bootable_image(
+        stage.image, system.progress, lambda source: fetch(system, stage.image, source)
+    )
+    outcome = stage_commit(system, stage, held)
     if not retain and system.booted.origin.refspec is not None:
         # Last, as what was refused must leave everything as it was. The commit stays in any
         # case, for as long as it is deployed.

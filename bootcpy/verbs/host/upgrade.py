@@ -4,16 +4,17 @@ from bootcpy.errors import ImageContentError
 from bootcpy.model.base.printable import LONGEST_LABEL, printable
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.host.decisions import (
-    Decision,
+    Adjust,
     Stage,
-    UpgradeOptions,
-    check_options,
-    decide_from_downloaded,
+    decide_known,
+    decide_release,
+    decide_restage,
     decide_upgrade,
     is_update,
     tracked_image,
 )
-from bootcpy.model.host.deployments import Deployment, ImageRecord
+from bootcpy.model.host.deployments import Deployment, ImageCommit, ImageRecord
+from bootcpy.model.host.options import UpgradeOptions, check_options
 from bootcpy.model.host.status import image_status
 from bootcpy.model.image.difference import layer_diff, render_layer_diff
 from bootcpy.model.image.oci import Manifest
@@ -24,19 +25,10 @@ from bootcpy.ostree.image.verified import find_image
 from bootcpy.system.host import notice
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.base.acceptance import is_accepted, note_accepted, require_accepted
-from bootcpy.verbs.host.change import (
-    Outcome,
-    System,
-    carry_out,
-    changing,
-    digest_of,
-    note_update,
-    pull,
-    record_of,
-    with_image,
-)
+from bootcpy.verbs.host.change import Outcome, System, carry_out, changing, digest_of
+from bootcpy.verbs.host.fetch import fetch, note_update, record_of, with_bootable_image
 from bootcpy.verbs.host.soft_reboot import require_possible
-from bootcpy.verbs.host.stage import require_bootable_here, stage_commit
+from bootcpy.verbs.host.stage import stage_commit
 
 
 def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:
@@ -54,66 +46,74 @@ def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:
         if options.from_downloaded:
             return _from_downloaded(system, options)
         image = tracked_image(system.state, options.tag)
-        pinned = image.image.digest
-        if pinned is not None and _is_known(system, image, pinned):
-            return _unchanged(system, image, pinned, options)
+        known = _decide_pinned(system, image, options)
+        if known is not None:
+            return _unchanged(image) if options.check else carry_out(system, known)
         if options.check:
-            return with_image(image, progress, lambda source: _check(system, image, source))
-        decision, commit, record = with_image(
-            image, progress, lambda source: _fetch(system, image, source, options)
+            return with_bootable_image(
+                image, progress, lambda source: _check(system, image, source)
+            )
+        fetched = with_bootable_image(
+            image, progress, lambda source: _fetch_update(system, image, source, options)
         )
-        if not isinstance(decision.action, Stage):
-            return carry_out(system, decision)
-        outcome = stage_commit(system, decision, decision.action, commit, record)
+        if isinstance(fetched, Adjust):
+            return carry_out(system, fetched)
+        stage, held = fetched
+        outcome = stage_commit(system, stage, held)
         return Outcome(
-            lines=(*outcome.lines, *_layer_changes(system.booted, record)), reboot=outcome.reboot
+            lines=(*outcome.lines, *_layer_changes(system.booted, held.record)),
+            reboot=outcome.reboot,
         )
 
 
 def _from_downloaded(system: System, options: UpgradeOptions) -> Outcome:
     """Release what is staged, or stage again what a reboot has discarded."""
-    image = commit = record = None
-    if system.state.staged is None:
-        image = tracked_image(system.state, options.tag)
-        repo = system.sysroot.repo()
-        # What another program downloaded has to be fetched, and so checked, by this one.
-        named = find_image_commit(repo, image.image)
-        stored = None if named is None else read_image(repo, named)
-        commit = None if stored is None else find_image(repo, image.image, stored.manifest_digest)
-        record = None if commit is None else read_image(repo, commit)
-    digest = None if record is None else record.manifest_digest
-    decision = decide_from_downloaded(system.state, image, options, stored_digest=digest)
-    if isinstance(decision.action, Stage) and commit and record:
-        require_accepted(system.sysroot.repo(), commit, decision.action.image.image)
-        return stage_commit(system, decision, decision.action, commit, record)
-    return carry_out(system, decision)
+    if system.state.staged is not None:
+        return carry_out(system, decide_release(system.state.staged, options))
+    image = tracked_image(system.state, options.tag)
+    found = _find_downloaded(system, image)
+    stage, held = decide_restage(system.state, image, found, options)
+    require_accepted(system.sysroot.repo(), held.commit, image.image)
+    return stage_commit(system, stage, held)
 
 
-def _is_known(system: System, image: SignedImageReference, digest: str) -> bool:
-    """Tell whether nobody has to be asked for `digest`: it is booted or staged, and accepted."""
-    if is_update(system.state, digest):
-        return False
-    staged = system.state.staged
-    if staged is None or digest_of(staged) != digest or not staged.finalization_locked:
-        return True
-    return is_accepted(system.sysroot.repo(), staged.checksum, image.image)
+def _find_downloaded(system: System, image: SignedImageReference) -> ImageCommit | None:
+    """Return the version of `image` that this program, or a signature, has checked."""
+    repo = system.sysroot.repo()
+    # What another program downloaded has to be fetched, and so checked, by this one.
+    named = find_image_commit(repo, image.image)
+    stored = None if named is None else read_image(repo, named)
+    commit = None if stored is None else find_image(repo, image.image, stored.manifest_digest)
+    record = None if commit is None else read_image(repo, commit)
+    return None if commit is None or record is None else ImageCommit(commit=commit, record=record)
 
 
-def _unchanged(
-    system: System, image: SignedImageReference, digest: str, options: UpgradeOptions
-) -> Outcome:
-    """Answer for an image that is pinned to a digest we have: no network is needed."""
-    if options.check:
-        return Outcome(lines=(f"No changes in: {image.image}",))
-    return carry_out(system, decide_upgrade(system.state, image, digest, options))
+def _decide_pinned(
+    system: System, image: SignedImageReference, options: UpgradeOptions
+) -> Adjust | None:
+    """Decide about an image that is pinned to a digest we have; None if somebody has to be asked.
+
+    That is so too where it is held back, and today's policy would not let it be released.
+    """
+    digest, staged = image.image.digest, system.state.staged
+    known = None if digest is None else decide_known(system.state, digest, options)
+    if known is None or staged is None or digest_of(staged) != digest:
+        return known
+    asked_again = staged.finalization_locked and not is_accepted(
+        system.sysroot.repo(), staged.checksum, image.image
+    )
+    return None if asked_again else known
+
+
+def _unchanged(image: SignedImageReference) -> Outcome:
+    return Outcome(lines=(f"No changes in: {image.image}",))
 
 
 def _check(system: System, image: SignedImageReference, source: OpenedImage) -> Outcome:
-    require_bootable_here(source)
     record = record_of(source)
     note_update(system, image, record)
     if not is_update(system.state, record.manifest_digest):
-        return Outcome(lines=(f"No changes in: {image.image}",))
+        return _unchanged(image)
     notice.status_changed()
     status = image_status(image, record)
     version: tuple[str, ...] = ()
@@ -129,21 +129,20 @@ def _check(system: System, image: SignedImageReference, source: OpenedImage) -> 
     )
 
 
-def _fetch(
+def _fetch_update(
     system: System, image: SignedImageReference, source: OpenedImage, options: UpgradeOptions
-) -> tuple[Decision, str, ImageRecord]:
+) -> Adjust | tuple[Stage, ImageCommit]:
     """Decide by the image's digest, and import the image if it is to be staged."""
-    require_bootable_here(source)
     record = record_of(source)
     decision = decide_upgrade(system.state, image, source.manifest_digest, options)
     note_update(system, image, record)
-    if not isinstance(decision.action, Stage):
-        staged = system.state.staged
-        newest = staged is not None and digest_of(staged) == record.manifest_digest
-        if staged is not None and newest and staged.origin.image == image:
-            note_accepted(system.sysroot.repo(), staged.checksum, source)
-        return decision, "", record
-    return decision, pull(system, source, image), record
+    if isinstance(decision, Stage):
+        return decision, fetch(system, image, source)
+    staged = system.state.staged
+    newest = staged is not None and digest_of(staged) == record.manifest_digest
+    if staged is not None and newest and staged.origin.image == image:
+        note_accepted(system.sysroot.repo(), staged.checksum, source)
+    return decision
 
 
 def _layer_changes(booted: Deployment, update: ImageRecord) -> tuple[str, ...]:

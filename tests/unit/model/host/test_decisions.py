@@ -2,22 +2,23 @@ from dataclasses import replace
 
 import pytest
 
-from bootcpy.errors import DeploymentError, UsageError
+from bootcpy.errors import DeploymentError
 from bootcpy.model.host.decisions import (
+    Adjust,
     Decision,
     Keep,
     SetLock,
-    SoftReboot,
     Stage,
-    UpgradeOptions,
-    check_options,
-    decide_from_downloaded,
+    decide_known,
+    decide_release,
+    decide_restage,
     decide_upgrade,
     display,
     is_update,
     tracked_image,
 )
-from bootcpy.model.host.deployments import BootState
+from bootcpy.model.host.deployments import BootState, Deployment, ImageCommit, ImageRecord
+from bootcpy.model.host.options import SoftReboot, UpgradeOptions
 from bootcpy.model.image.reference import SignedImageReference
 from tests.refusals import refused
 from tests.unit.model.host.states import (
@@ -26,12 +27,14 @@ from tests.unit.model.host.states import (
     DIGEST_1,
     DIGEST_2,
     DIGEST_3,
+    HELD,
     IMAGE,
     LAYERED,
     OTHER,
     PLAIN,
     QUEUED,
     ROLLBACK,
+    STAGED,
     STAGED_SWITCH,
     WITH_HELD,
     WITH_STAGED,
@@ -52,46 +55,44 @@ _APPLIED = "Staged deployment will now be applied on reboot"
             PLAIN,
             DIGEST_1,
             UpgradeOptions(apply=True, soft_reboot=SoftReboot.AUTO),
-            Decision(action=Keep(), messages=("No update available.",)),
+            Adjust(Keep(), messages=("No update available.",)),
             id="booted already: --apply does not reboot",
         ),
-        pytest.param(
-            PLAIN, DIGEST_2, UpgradeOptions(), Decision(action=Stage(IMAGE)), id="an update"
-        ),
+        pytest.param(PLAIN, DIGEST_2, UpgradeOptions(), Stage(IMAGE), id="an update"),
         pytest.param(
             PLAIN,
             DIGEST_2,
             UpgradeOptions(apply=True, soft_reboot=SoftReboot.REQUIRED),
-            Decision(action=Stage(IMAGE), reboot=True, soft_reboot=SoftReboot.REQUIRED),
+            Stage(IMAGE, reboot=True, soft_reboot=SoftReboot.REQUIRED),
             id="an update to apply",
         ),
         pytest.param(
             PLAIN,
             DIGEST_2,
             UpgradeOptions(download_only=True, soft_reboot=SoftReboot.AUTO),
-            Decision(action=Stage(IMAGE, locked=True)),
+            Stage(IMAGE, locked=True),
             id="an update to hold back",
         ),
         pytest.param(
             WITH_STAGED,
             DIGEST_2,
             UpgradeOptions(),
-            Decision(action=Keep(), messages=("Staged update present, not changed",)),
+            Adjust(Keep(), messages=("Staged update present, not changed",)),
             id="staged already",
         ),
         pytest.param(
             WITH_STAGED,
             DIGEST_2,
             UpgradeOptions(apply=True),
-            Decision(action=Keep(), messages=("Staged update present, not changed",), reboot=True),
+            Adjust(Keep(), messages=("Staged update present, not changed",), reboot=True),
             id="staged already: --apply still reboots",
         ),
         pytest.param(
             WITH_STAGED,
             DIGEST_2,
             UpgradeOptions(download_only=True, soft_reboot=SoftReboot.AUTO),
-            Decision(
-                action=SetLock(locked=True),
+            Adjust(
+                SetLock(locked=True),
                 messages=("Image downloaded, but will not be applied on reboot",),
             ),
             id="staged already, to be held back",
@@ -100,31 +101,29 @@ _APPLIED = "Staged deployment will now be applied on reboot"
             WITH_HELD,
             DIGEST_2,
             UpgradeOptions(download_only=True, soft_reboot=SoftReboot.AUTO),
-            Decision(
-                action=Keep(), messages=("Image downloaded, but will not be applied on reboot",)
-            ),
+            Adjust(Keep(), messages=("Image downloaded, but will not be applied on reboot",)),
             id="held back already",
         ),
         pytest.param(
             WITH_HELD,
             DIGEST_2,
             UpgradeOptions(apply=True),
-            Decision(action=SetLock(locked=False), messages=(_APPLIED,), reboot=True),
+            Adjust(SetLock(locked=False), messages=(_APPLIED,), reboot=True),
             id="held back: released and applied",
         ),
         pytest.param(
             WITH_HELD,
             DIGEST_3,
             UpgradeOptions(),
-            Decision(action=Stage(IMAGE)),
+            Stage(IMAGE),
             id="held back, but there is a newer one",
         ),
         pytest.param(
             WITH_STAGED,
             DIGEST_1,
             UpgradeOptions(),
-            Decision(
-                action=Keep(),
+            Adjust(
+                Keep(),
                 messages=(
                     "No update available.",
                     f"Note: image quay.io/example/os:latest ({DIGEST_2}) remains staged.",
@@ -136,21 +135,21 @@ _APPLIED = "Staged deployment will now be applied on reboot"
             state(QUEUED, BOOTED),
             DIGEST_1,
             UpgradeOptions(),
-            Decision(action=Keep(), messages=("No update available.",)),
+            Adjust(Keep(), messages=("No update available.",)),
             id="nothing new with a rollback queued",
         ),
         pytest.param(
             state(BOOTED, ROLLBACK),
             DIGEST_3,
             UpgradeOptions(),
-            Decision(action=Stage(IMAGE)),
+            Stage(IMAGE),
             id="the rollback's image again",
         ),
         pytest.param(
             state(replace(BOOTED, image=None)),
             DIGEST_1,
             UpgradeOptions(),
-            Decision(action=Stage(IMAGE)),
+            Stage(IMAGE),
             id="an origin set by hand on a plain ostree deployment",
         ),
     ],
@@ -162,56 +161,56 @@ def test_decide_upgrade(
 
 
 @pytest.mark.parametrize(
-    ("before", "options", "expected"),
+    ("staged", "options", "expected"),
     [
+        (HELD, UpgradeOptions(), Adjust(SetLock(locked=False), messages=(_APPLIED,))),
         (
-            WITH_HELD,
-            UpgradeOptions(),
-            Decision(action=SetLock(locked=False), messages=(_APPLIED,)),
-        ),
-        (
-            WITH_HELD,
+            HELD,
             UpgradeOptions(apply=True, soft_reboot=SoftReboot.AUTO),
-            Decision(
-                action=SetLock(locked=False),
+            Adjust(
+                SetLock(locked=False),
                 messages=(_APPLIED,),
                 reboot=True,
                 soft_reboot=SoftReboot.AUTO,
             ),
         ),
         (
-            WITH_STAGED,
+            STAGED,
             UpgradeOptions(apply=True),
-            Decision(
-                action=Keep(),
+            Adjust(
+                Keep(),
                 messages=("Staged deployment is already set to apply on reboot",),
                 reboot=True,
             ),
         ),
     ],
 )
-def test_decide_from_downloaded(
-    before: BootState, options: UpgradeOptions, expected: Decision
-) -> None:
-    decision = decide_from_downloaded(before, None, options, stored_digest=DIGEST_3)
-    assert decision == expected
+def test_decide_release(staged: Deployment, options: UpgradeOptions, expected: Adjust) -> None:
+    assert decide_release(staged, options) == expected
 
 
-@pytest.mark.parametrize("stored", [None, DIGEST_1, DIGEST_2])
-def test_decide_from_downloaded_needs_what_is_not_deployed(stored: str | None) -> None:
+def _held(digest: str) -> ImageCommit:
+    record = ImageRecord(manifest_digest=digest, manifest_text="{}", config_text="{}")
+    return ImageCommit(commit="c0ffee", record=record)
+
+
+@pytest.mark.parametrize("held", [None, _held(DIGEST_1), _held(DIGEST_2)])
+def test_decide_restage_needs_what_is_not_deployed(held: ImageCommit | None) -> None:
     rolled_back = state(deployment(booted=True), deployment("f00d", index=1, digest=DIGEST_2))
     with refused(
         DeploymentError,
         r"^No staged deployment found$",
         hint="download one with `bootc upgrade --download-only`",
     ):
-        decide_from_downloaded(rolled_back, IMAGE, UpgradeOptions(), stored_digest=stored)
+        decide_restage(rolled_back, IMAGE, held, UpgradeOptions())
 
 
-def test_decide_from_downloaded_stages_again_what_a_reboot_discarded() -> None:
+def test_decide_restage_stages_again_what_a_reboot_discarded() -> None:
     options = UpgradeOptions(apply=True, soft_reboot=SoftReboot.AUTO)
-    assert decide_from_downloaded(PLAIN, IMAGE, options, stored_digest=DIGEST_2) == Decision(
-        action=Stage(IMAGE), reboot=True, soft_reboot=SoftReboot.AUTO
+    held = _held(DIGEST_2)
+    assert decide_restage(PLAIN, IMAGE, held, options) == (
+        Stage(IMAGE, reboot=True, soft_reboot=SoftReboot.AUTO),
+        held,
     )
 
 
@@ -262,57 +261,17 @@ def test_tracked_image_refuses(before: BootState, tag: str | None, message: str,
     assert caught.value.message == message
 
 
+@pytest.mark.parametrize("digest", [DIGEST_1, DIGEST_2, DIGEST_3])
+def test_decide_known_is_decide_upgrade_but_for_what_has_to_be_fetched(digest: str) -> None:
+    options = UpgradeOptions(apply=True)
+    decision = decide_upgrade(WITH_STAGED, IMAGE, digest, options)
+    assert decide_known(WITH_STAGED, digest, options) == (None if digest == DIGEST_3 else decision)
+    assert isinstance(decision, Stage) is (digest == DIGEST_3)
+
+
 def test_is_update_knows_both_what_is_booted_and_what_is_staged() -> None:
     digests = (DIGEST_1, DIGEST_2, DIGEST_3)
     assert [is_update(WITH_STAGED, digest) for digest in digests] == [False, False, True]
-
-
-@pytest.mark.parametrize(
-    ("options", "first", "second"),
-    [
-        (UpgradeOptions(check=True, apply=True), "--check", "--apply"),
-        (UpgradeOptions(check=True, soft_reboot=SoftReboot.AUTO), "--check", "--soft-reboot"),
-        (UpgradeOptions(check=True, download_only=True), "--check", "--download-only"),
-        (UpgradeOptions(check=True, from_downloaded=True), "--check", "--from-downloaded"),
-        (UpgradeOptions(download_only=True, apply=True), "--download-only", "--apply"),
-        (
-            UpgradeOptions(download_only=True, from_downloaded=True),
-            "--download-only",
-            "--from-downloaded",
-        ),
-        (
-            UpgradeOptions(download_only=True, soft_reboot=SoftReboot.REQUIRED),
-            "--download-only",
-            "--soft-reboot=required",
-        ),
-    ],
-)
-def test_check_options_refuses_conflicts(options: UpgradeOptions, first: str, second: str) -> None:
-    with refused(UsageError, hint="leave one of them out") as caught:
-        check_options(options)
-    assert caught.value.message == f"the argument '{first}' cannot be used with '{second}'"
-
-
-@pytest.mark.parametrize("tag", ["", "a b", "a:b", "../x", "x/y", "-x", "ä", "x" * 129])
-def test_check_options_refuses_what_is_no_tag(tag: str) -> None:
-    with refused(
-        UsageError, hint="say only what follows the colon, such as `--tag=stable`"
-    ) as caught:
-        check_options(UpgradeOptions(tag=tag))
-    assert caught.value.message == f"--tag {tag!r} is not a tag"
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        UpgradeOptions(),
-        UpgradeOptions(check=True, tag="2"),
-        UpgradeOptions(from_downloaded=True, apply=True, soft_reboot=SoftReboot.REQUIRED),
-        UpgradeOptions(download_only=True, soft_reboot=SoftReboot.AUTO),
-    ],
-)
-def test_check_options_lets_the_rest_pass(options: UpgradeOptions) -> None:
-    check_options(options)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from bootcpy.errors import BootcpyError, DeploymentError
 from bootcpy.model.host.decisions import (
     Action,
+    Adjust,
     Decision,
     Keep,
     Reorder,
@@ -45,30 +46,30 @@ _APPLIED = "Staged deployment will now be applied on reboot"
 @pytest.mark.parametrize(
     ("before", "target", "expected"),
     [
-        pytest.param(PLAIN, OTHER, Decision(action=Stage(OTHER), reboot=True), id="another image"),
+        pytest.param(PLAIN, OTHER, Stage(OTHER, reboot=True), id="another image"),
         pytest.param(
             PLAIN,
             IMAGE,
-            Decision(action=Keep(), messages=("Image specification is unchanged.",)),
+            Adjust(Keep(), messages=("Image specification is unchanged.",)),
             id="what is booted",
         ),
         pytest.param(
             state(STAGED_SWITCH, BOOTED),
             OTHER,
-            Decision(action=Keep(), messages=("Image specification is unchanged.",), reboot=True),
+            Adjust(Keep(), messages=("Image specification is unchanged.",), reboot=True),
             id="what is staged: --apply still reboots",
         ),
         pytest.param(
             state(STAGED_SWITCH, BOOTED),
             IMAGE,
-            Decision(action=Stage(IMAGE), reboot=True),
+            Stage(IMAGE, reboot=True),
             id="back to what is booted, over a staged switch",
         ),
         pytest.param(
             WITH_HELD,
             IMAGE,
-            Decision(
-                action=SetLock(locked=False),
+            Adjust(
+                SetLock(locked=False),
                 messages=("Image specification is unchanged.", _APPLIED),
                 reboot=True,
             ),
@@ -77,8 +78,8 @@ _APPLIED = "Staged deployment will now be applied on reboot"
         pytest.param(
             state(QUEUED, BOOTED, PINNED),
             IMAGE,
-            Decision(
-                action=Reorder((BOOTED, QUEUED, PINNED)),
+            Adjust(
+                Reorder((BOOTED, QUEUED, PINNED)),
                 messages=(
                     "Image specification is unchanged.",
                     "notice: Reverting queued rollback state",
@@ -90,17 +91,15 @@ _APPLIED = "Staged deployment will now be applied on reboot"
         pytest.param(
             state(BOOTED, replace(ROLLBACK, origin=origin(str(OTHER)))),
             OTHER,
-            Decision(action=Stage(OTHER), reboot=True),
+            Stage(OTHER, reboot=True),
             id="the rollback's image",
         ),
         pytest.param(
             PLAIN,
             SignedImageReference.parse("ostree-image-signed:docker://quay.io/example/os:latest"),
-            Decision(
-                action=Stage(
-                    SignedImageReference.parse(
-                        "ostree-image-signed:docker://quay.io/example/os:latest"
-                    )
+            Stage(
+                SignedImageReference.parse(
+                    "ostree-image-signed:docker://quay.io/example/os:latest"
                 ),
                 reboot=True,
             ),
@@ -109,13 +108,13 @@ _APPLIED = "Staged deployment will now be applied on reboot"
         pytest.param(
             state(replace(BOOTED, origin=LAYERED)),
             IMAGE,
-            Decision(action=Stage(IMAGE), reboot=True),
+            Stage(IMAGE, reboot=True),
             id="away from local modifications",
         ),
         pytest.param(
             state(replace(BOOTED, origin=origin(None, refspec="a:b"), image=None)),
             IMAGE,
-            Decision(action=Stage(IMAGE), reboot=True),
+            Stage(IMAGE, reboot=True),
             id="from plain ostree",
         ),
     ],
@@ -168,9 +167,7 @@ _DISCARDED = f"Discarding the staged image quay.io/example/os:latest ({DIGEST_2}
     ],
 )
 def test_decide_rollback(before: BootState, action: Action, messages: tuple[str, ...]) -> None:
-    assert decide_rollback(before, apply=True) == Decision(
-        action=action, messages=messages, reboot=True
-    )
+    assert decide_rollback(before, apply=True) == Adjust(action, messages=messages, reboot=True)
 
 
 def test_decide_rollback_needs_a_rollback() -> None:
@@ -216,7 +213,7 @@ def test_decide_edit_without_a_change_does_nothing() -> None:
 
 def test_decide_edit_of_the_image_stages_it() -> None:
     after = replace(_spec(PLAIN), image=OTHER)
-    assert decide_edit(PLAIN, _spec(PLAIN), after) == Decision(action=Stage(OTHER))
+    assert decide_edit(PLAIN, _spec(PLAIN), after) == Stage(OTHER)
 
 
 @pytest.mark.parametrize(
