@@ -44,9 +44,9 @@ class Command:
 GROUPS = {
     "install": Group(help="Install this container image onto a disk or into a file system."),
     "container": Group(help="Make, inspect and check a bootable container image."),
-    "image": Group(help="Look at the images that a host holds.", hidden=True),
-    "loader-entries": Group(help="Own kernel arguments of the boot entries."),
-    "internals": Group(help="Helpers that the system calls; not stable.", hidden=True),
+    "image": Group(help="List and copy the images in the repository of this host.", hidden=True),
+    "loader-entries": Group(help="Set the kernel arguments that a program owns."),
+    "internals": Group(help="Helpers for units and installers; they may change.", hidden=True),
 }
 
 COMMANDS: tuple[Command, ...] = (

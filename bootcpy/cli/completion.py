@@ -15,7 +15,7 @@ _VERSION = Choice(names=("--version",), help="Print the version and exit.")
 
 
 def completion(
-    shell: Annotated[Shell, typer.Argument(help="The shell to write for.")],
+    shell: Annotated[Shell, typer.Argument(help="The shell that the script is for.")],
 ) -> None:
     """Print the script that lets a shell complete bootc's commands and options.
 

@@ -4,7 +4,7 @@ from bootcpy.cli import progress
 
 
 def prepare() -> None:
-    """Make this root file system bootable; the last RUN of a Containerfile.
+    """Make this root file system bootable; for the last RUN of a Containerfile.
 
     Takes a Debian or Ubuntu root file system with one kernel, dracut and ostree-boot, and
     can be run again at the end of every derived image.

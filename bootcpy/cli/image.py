@@ -36,7 +36,7 @@ def list_(
         ListFormat, typer.Option("--format", help="Print a table, or JSON.")
     ] = ListFormat.TABLE,
 ) -> None:
-    """List the images that this host holds."""
+    """List the images in the repository of this host."""
     from bootcpy.verbs.image import image as verb
 
     names: tuple[str, ...] = ()
@@ -58,7 +58,8 @@ def copy_to_storage(
         str | None, typer.Option("--source", help="The image; the default is the booted one.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", help="Its name there; the default is localhost/bootc.")
+        str | None,
+        typer.Option("--target", help="Name in podman's storage; the default is localhost/bootc."),
     ] = None,
 ) -> None:
     """Copy an image of this host into podman's storage."""

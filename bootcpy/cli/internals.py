@@ -20,14 +20,14 @@ class Schema(StrEnum):
 
 
 def boot_check() -> None:
-    """Fail if the update that was staged before this boot did not arrive."""
+    """Fail if the update that was staged before this boot was not applied."""
     from bootcpy.verbs.boot import boot_check as verb
 
     verb.boot_check(Silent())
 
 
 def publish_motd() -> None:
-    """Write the message of the day: what is staged, or what was lost."""
+    """Write the message of the day: what is staged, or what was not applied."""
     from bootcpy.verbs.boot import boot_check as verb
 
     verb.publish_motd()
@@ -45,7 +45,7 @@ def systemd_generator(
 
 
 def fixup_etc_fstab() -> None:
-    """Mount a root that cannot be written read-only by /etc/fstab, too."""
+    """Let /etc/fstab mount a root file system that cannot be written read-only."""
     from bootcpy.verbs.boot import fixup_fstab as verb
 
     verb.fixup_etc_fstab()
@@ -65,7 +65,7 @@ def fsck(
         bool, typer.Option("--fetch", help="Fetch layers that were never checked here.")
     ] = False,
 ) -> None:
-    """Check what the system boots from, and what the repository promises."""
+    """Check the boot entries, and that deployed images are what their layers make."""
     from bootcpy.verbs.host import fsck as verb
 
     with progress.opened() as sink:

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Do not show progress.")]
 Apply = Annotated[
-    bool, typer.Option("--apply", help="Reboot at once if something is staged for it.")
+    bool, typer.Option("--apply", help="Reboot at once if the next boot runs another deployment.")
 ]
 Soft = Annotated[
     SoftReboot | None,
     typer.Option(
         "--soft-reboot",
-        help="Restart user space only: fail if that is not possible, or do it where it is.",
+        help="Restart only user space; if not possible, fail (required) or reboot normally (auto).",
     ),
 ]
 ProgressFd = Annotated[
@@ -42,13 +42,15 @@ ProgressFd = Annotated[
 def upgrade(
     quiet: Quiet = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Only look whether there is an update.")
+        bool, typer.Option("--check", help="Only check whether there is an update.")
     ] = False,
     apply: Apply = False,
     soft_reboot: Soft = None,
     download_only: Annotated[
         bool,
-        typer.Option("--download-only", help="Stage the update, but hold it back from boots."),
+        typer.Option(
+            "--download-only", help="Stage the update, but hold it back from the next boot."
+        ),
     ] = False,
     from_downloaded: Annotated[
         bool,
@@ -93,11 +95,11 @@ def switch(
         bool,
         typer.Option(
             "--enforce-container-sigpolicy",
-            help="Demand a signature by a containers-policy.json that accepts not just anything.",
+            help="Require that policy.json demands a signature of the image.",
         ),
     ] = False,
     retain: Annotated[
-        bool, typer.Option("--retain", help="Keep the ref that a plain ostree system followed.")
+        bool, typer.Option("--retain", help="Keep the ostree ref that the system followed before.")
     ] = False,
     no_signature_verification: Annotated[
         bool,
@@ -142,7 +144,7 @@ def switch(
 
 
 def rollback(apply: Apply = False, soft_reboot: Soft = None) -> None:
-    """Boot what ran before the current deployment; a second time takes that back.
+    """Boot the previous deployment at the next boot; a second call undoes that.
 
     A staged update is discarded.
     """
@@ -160,7 +162,7 @@ def edit(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Apply changes made to the spec of the host document that `status` prints."""
+    """Edit the spec of the host document that `status` prints, and apply the changes."""
     from bootcpy.verbs.host import edit as verb
 
     with progress.opened(quiet=quiet) as sink:
@@ -173,7 +175,7 @@ def usr_overlay(
         bool, typer.Option("--read-only", help="Prepare the overlay, but mount it read-only.")
     ] = False,
 ) -> None:
-    """Lay a writable overlay over /usr until the next boot."""
+    """Mount a writable overlay on /usr until the next boot."""
     from bootcpy.verbs.host import usr_overlay as verb
 
     verb.usr_overlay(read_only=read_only)

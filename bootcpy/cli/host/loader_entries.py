@@ -9,10 +9,14 @@ from bootcpy.cli.output import print_line
 
 
 def set_options(
-    source: Annotated[str, typer.Option("--source", help="Who owns the arguments.")],
+    source: Annotated[
+        str, typer.Option("--source", help="Name of the program that owns the arguments.")
+    ],
     options: Annotated[
         str | None,
-        typer.Option("--options", help="The arguments; without this option, the owner is removed."),
+        typer.Option(
+            "--options", help="The kernel arguments; without this option, the owner is removed."
+        ),
     ] = None,
 ) -> None:
     """Set the kernel arguments that a program owns, in place of those it had before."""

@@ -35,7 +35,7 @@ def status(
         int, typer.Option("--format-version", help="Print this version of the document (1).")
     ] = 1,
     booted: Annotated[
-        bool, typer.Option("--booted", help="Leave out what is staged and the rollback.")
+        bool, typer.Option("--booted", help="Show only the booted deployment.")
     ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Add stateroot, commit and more to the text.")

@@ -38,19 +38,24 @@ def to_disk(
         typer.Argument(help="The disk; with --via-loopback, a disk file.", show_default=False),
     ],
     wipe: Annotated[
-        bool, typer.Option("--wipe", help="Destroy what is on the disk, if anything is.")
+        bool,
+        typer.Option("--wipe", help="Accept a disk that is not empty, and destroy all data on it."),
     ] = False,
     block_setup: Annotated[
         BlockSetup | None,
-        typer.Option(help="What to put between the partition and its file system."),
+        typer.Option(help="What to put between the root partition and its file system."),
     ] = None,
     filesystem: Annotated[
         Filesystem | None,
-        typer.Option(help="Type of the root file system; by default the image's configuration."),
+        typer.Option(
+            help="Type of the root file system; the image's configuration sets the default."
+        ),
     ] = None,
     root_size: Annotated[
         str | None,
-        typer.Option(help="Size of the root partition in MiB, or with M, G or T; else the rest."),
+        typer.Option(
+            help="Size of the root partition in MiB, or with M, G or T; default: the rest."
+        ),
     ] = None,
     via_loopback: Annotated[
         bool,
@@ -68,21 +73,24 @@ def to_disk(
     ] = "registry",
     target_imgref: Annotated[
         str | None,
-        typer.Option(help="Name of the image that the installed system takes its upgrades from."),
+        typer.Option(help="Name of the image that the installed system follows."),
     ] = None,
     enforce_container_sigpolicy: Annotated[
         bool,
         typer.Option(
             "--enforce-container-sigpolicy",
-            help="Require that policy.json demands signatures of upgrades.",
+            help="Require that policy.json demands a signature for upgrades.",
         ),
     ] = False,
     run_fetch_check: Annotated[
         bool,
-        typer.Option("--run-fetch-check", help="Check first that the target image can be fetched."),
+        typer.Option(
+            "--run-fetch-check", help="Check first that the image to follow can be fetched."
+        ),
     ] = False,
     skip_fetch_check: Annotated[
-        bool, typer.Option("--skip-fetch-check", help="Accepted for compatibility; the default.")
+        bool,
+        typer.Option("--skip-fetch-check", help="Accepted for compatibility; this is the default."),
     ] = False,
     disable_selinux: Annotated[
         bool,
@@ -90,11 +98,11 @@ def to_disk(
     ] = False,
     karg: Annotated[
         list[str] | None,
-        typer.Option(help="Add kernel arguments; may be repeated and may hold several."),
+        typer.Option(help="Add one or more kernel arguments; can be repeated."),
     ] = None,
     karg_delete: Annotated[
         list[str] | None,
-        typer.Option(help="Remove a kernel argument, key or key=value; may be repeated."),
+        typer.Option(help="Remove a kernel argument, key or key=value; can be repeated."),
     ] = None,
     root_ssh_authorized_keys: Annotated[
         Path | None,
@@ -103,7 +111,7 @@ def to_disk(
     generic_image: Annotated[
         bool,
         typer.Option(
-            "--generic-image", help="Make a disk for any machine: no firmware boot entry."
+            "--generic-image", help="Make a disk for any machine; add no firmware boot entry."
         ),
     ] = False,
     bound_images: Annotated[
@@ -111,12 +119,12 @@ def to_disk(
         typer.Option(help="How to install logically bound images; only skip is supported yet."),
     ] = BoundImages.STORED,
     stateroot: Annotated[
-        str | None, typer.Option(help="Name of the state directory; by default `default`.")
+        str | None, typer.Option(help="Name of the stateroot; the default is `default`.")
     ] = None,
     bootupd_skip_boot_uuid: Annotated[
         bool,
         typer.Option(
-            "--bootupd-skip-boot-uuid", help="Accepted for compatibility with bootupd images."
+            "--bootupd-skip-boot-uuid", help="Accepted for images that use bootupd; without effect."
         ),
     ] = False,
     bootloader: Annotated[Bootloader | None, typer.Option(help="Boot loader to install.")] = None,
@@ -130,20 +138,20 @@ def to_disk(
     seed: Annotated[
         str | None,
         typer.Option(
-            help="Derive every UUID from this text and SOURCE_DATE_EPOCH, instead of by chance."
+            help="Derive every UUID from this text and SOURCE_DATE_EPOCH, instead of at random."
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")
+        bool, typer.Option("--dry-run", help="Show the plan, and write nothing.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the plan of --dry-run as JSON.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not show progress.")] = False,
     target_no_signature_verification: Annotated[
         bool,
         typer.Option(
-            "--target-no-signature-verification", hidden=True, help="Accepted; the default."
+            "--target-no-signature-verification", hidden=True, help="Accepted; this is the default."
         ),
     ] = False,
     experimental_unified_storage: Annotated[
@@ -151,7 +159,7 @@ def to_disk(
         typer.Option("--experimental-unified-storage", hidden=True, help="Not supported."),
     ] = False,
 ) -> None:
-    """Install this container image onto a disk, all of which it takes.
+    """Install this container image onto a disk; the whole disk is used.
 
     Run it in the image itself: podman run --rm --privileged --pid=host -v /dev:/dev
     -v /var/lib/containers:/var/lib/containers IMAGE bootc install to-disk DEVICE
