@@ -1,17 +1,86 @@
-"""The install configuration: `bootc/install/*.toml`, merged (bootc install/config.rs)."""
+"""The install configuration: `bootc/install/*.toml`, merged (bootc install/config.rs).
+
+A key is declared once, with its field of `InstallConfig`; parsing, merging and printing go by
+these declarations.
+"""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, get_type_hints
 
 from bootcpy.errors import ConfigurationError
-from bootcpy.model.base.toml import parse_toml, shown_value
+from bootcpy.model.base.toml import parse_toml, place_of, shown_value
 from bootcpy.model.boot.kargs import matches_architecture, string_array
 from bootcpy.model.boot.loader import Bootloader
 from bootcpy.model.install.layout import Filesystem
 
 BLOCK_SETUPS = ("direct", "tpm2-luks")
+
+_TABLE = "install"  # the only one of a file
+_MATCH = "match-architectures"
+_OPEN_TABLE = "ostree"  # as bootc: it mirrors ostree's own options, which may grow
+
+# Where a key is (file and line), its name and its value to that value, checked.
+_Check = Callable[[str, str, object], Any]
+
+
+def _string(place: str, key: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise ConfigurationError(f"{place}: {key} must be a string, not {shown_value(value)}")
+
+
+def _boolean(place: str, key: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ConfigurationError(f"{place}: {key} must be true or false, not {shown_value(value)}")
+
+
+def _choice(*words: str) -> _Check:
+    def check(place: str, key: str, value: object) -> str:
+        if isinstance(value, str) and value in words:
+            return value
+        raise ConfigurationError(
+            f"{place}: {key} must not be {shown_value(value)}",
+            hint=f"use one of: {', '.join(words)}",
+        )
+
+    return check
+
+
+def _filesystem(place: str, key: str, value: object) -> Filesystem:
+    return Filesystem(_choice(*Filesystem)(place, key, value))
+
+
+def _bootloader(place: str, key: str, value: object) -> Bootloader:
+    return Bootloader(_choice(*Bootloader)(place, key, value))
+
+
+def _block(place: str, key: str, value: object) -> tuple[str, ...]:
+    setups = string_array(place, key, value)
+    for setup in setups:
+        _choice(*BLOCK_SETUPS)(place, key, setup)
+    if not setups:
+        raise ConfigurationError(
+            f"{place}: {key} must not be empty", hint='write block = ["direct"]'
+        )
+    return setups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Key:
+    """How a field is written below `[install]`, a dotted name standing for nested tables."""
+
+    name: str
+    check: _Check
+    newer_name: str | None = None  # counts before `name`, whichever file has which
+    of_kernel: bool = False  # an argument's: those of all files add up; printed only with --all
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, what counts least first."""
+        return (self.name,) if self.newer_name is None else (self.name, self.newer_name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,48 +88,69 @@ class InstallConfig:
     """The merged install configuration; None is what no file sets."""
 
     found: bool = False  # whether any file applied; bootc prints nulls if not
-    filesystem: Filesystem | None = None
-    block: tuple[str, ...] | None = None
-    kargs: tuple[str, ...] | None = None
-    karg_deletes: tuple[str, ...] | None = None
-    stateroot: str | None = None
-    root_mount_spec: str | None = None
-    boot_mount_spec: str | None = None
-    bootloader: Bootloader | None = None
-    discoverable_partitions: bool | None = None
-    enforce_container_sigpolicy: bool | None = None
-    bls_append_except_default: str | None = None
-    skip_boot_uuid: bool | None = None
+    filesystem: Annotated[
+        Filesystem | None,
+        _Key(name="root-fs-type", check=_filesystem, newer_name="filesystem.root.type"),
+    ] = None
+    block: Annotated[tuple[str, ...] | None, _Key(name="block", check=_block)] = None
+    kargs: Annotated[
+        tuple[str, ...] | None, _Key(name="kargs", check=string_array, of_kernel=True)
+    ] = None
+    karg_deletes: Annotated[
+        tuple[str, ...] | None, _Key(name="karg-deletes", check=string_array, of_kernel=True)
+    ] = None
+    # Decides about each file, and is null once they are merged.
+    match_architectures: Annotated[None, _Key(name=_MATCH, check=string_array)] = None
+    stateroot: Annotated[str | None, _Key(name="stateroot", check=_string)] = None
+    root_mount_spec: Annotated[str | None, _Key(name="root-mount-spec", check=_string)] = None
+    boot_mount_spec: Annotated[str | None, _Key(name="boot-mount-spec", check=_string)] = None
+    bootloader: Annotated[Bootloader | None, _Key(name="bootloader", check=_bootloader)] = None
+    discoverable_partitions: Annotated[
+        bool | None, _Key(name="discoverable-partitions", check=_boolean)
+    ] = None
+    enforce_container_sigpolicy: Annotated[
+        bool | None, _Key(name="enforce-container-sigpolicy", check=_boolean)
+    ] = None
+    bls_append_except_default: Annotated[
+        str | None, _Key(name=f"{_OPEN_TABLE}.bls-append-except-default", check=_string)
+    ] = None
+    skip_boot_uuid: Annotated[bool | None, _Key(name="bootupd.skip-boot-uuid", check=_boolean)] = (
+        None
+    )
     warnings: tuple[str, ...] = ()
 
     def to_json(self, *, with_kargs: bool) -> str:
         """Return what `install print-configuration [--all]` prints, as bootc's canonical JSON."""
-        document: dict[str, Any] = {
-            "root-fs-type": self.filesystem,
-            "block": self.block,
-            "filesystem": _nested(self.filesystem, "root", "type"),
-            "match-architectures": None,
-            "ostree": _nested(self.bls_append_except_default, "bls-append-except-default"),
-            "stateroot": self.stateroot,
-            "root-mount-spec": self.root_mount_spec,
-            "boot-mount-spec": self.boot_mount_spec,
-            "bootupd": _nested(self.skip_boot_uuid, "skip-boot-uuid"),
-            "bootloader": self.bootloader,
-            "discoverable-partitions": self.discoverable_partitions,
-            "enforce-container-sigpolicy": self.enforce_container_sigpolicy,
-        }
-        if with_kargs:
-            lists = {"kargs": self.kargs, "karg-deletes": self.karg_deletes}
-            document |= {key: value for key, value in lists.items() if value is not None}
+        document: dict[str, Any] = {}
+        for field_name, key in _KEYS.items():
+            value = getattr(self, field_name)
+            if key.of_kernel and (value is None or not with_kargs):
+                continue
+            for name in key.names:
+                document |= _nested(value, name.split("."))
         return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _nested(value: object, *keys: str) -> object:
-    if value is None:
-        return None
-    for key in reversed(keys):
-        value = {key: value}
-    return value
+def _nested(value: object, names: Sequence[str]) -> dict[str, Any]:
+    """Return `value` within tables; where it is None, the outermost is."""
+    outer, *inner = names
+    return {outer: value if value is None or not inner else _nested(value, inner)}
+
+
+def _declared(config: type[InstallConfig]) -> dict[str, _Key]:
+    hints = get_type_hints(config, include_extras=True)
+    return {
+        field.name: key
+        for field in fields(config)
+        for key in getattr(hints[field.name], "__metadata__", ())
+    }
+
+
+_KEYS: Mapping[str, _Key] = _declared(InstallConfig)
+_CHECKS = {name: key.check for key in _KEYS.values() for name in key.names}
+_TABLES = frozenset(
+    tuple(name.split(".")[:depth]) for name in _CHECKS for depth in range(1, name.count(".") + 1)
+)
 
 
 def merge_install_config(fragments: Sequence[tuple[str, str]], machine: str) -> InstallConfig:
@@ -70,136 +160,79 @@ def merge_install_config(fragments: Sequence[tuple[str, str]], machine: str) -> 
     arguments add up.
 
     Raises:
-        ConfigurationError: a file is no TOML, or has an unknown key or a wrong value.
+        ConfigurationError: a file is no TOML, or has an unknown key or a wrong value; the
+            message names its line where that shows.
     """
     merged: dict[str, Any] = {}
     warnings: list[str] = []
     found = False
-    for name, text in fragments:
-        values = _parse_fragment(name, text, warnings)
-        wanted = values.pop("match-architectures", None)
-        if wanted is not None and not matches_architecture(wanted, machine):
-            continue
-        found = True
-        for key, value in values.items():
-            adds_up = key in {"kargs", "karg-deletes"}
-            merged[key] = (*merged.get(key, ()), *value) if adds_up else value
-    return InstallConfig(
-        found=found,
-        filesystem=merged.get("filesystem.root.type") or merged.get("root-fs-type"),
-        block=merged.get("block", ("direct",) if found else None),
-        kargs=merged.get("kargs"),
-        karg_deletes=merged.get("karg-deletes"),
-        stateroot=merged.get("stateroot"),
-        root_mount_spec=merged.get("root-mount-spec"),
-        boot_mount_spec=merged.get("boot-mount-spec"),
-        bootloader=merged.get("bootloader"),
-        discoverable_partitions=merged.get("discoverable-partitions"),
-        enforce_container_sigpolicy=merged.get("enforce-container-sigpolicy"),
-        bls_append_except_default=merged.get("ostree.bls-append-except-default"),
-        skip_boot_uuid=merged.get("bootupd.skip-boot-uuid"),
-        warnings=tuple(warnings),
-    )
+    for file_name, text in fragments:
+        values = _parse_fragment(file_name, text, warnings)
+        wanted = values.pop(_MATCH, None)
+        if wanted is None or matches_architecture(wanted, machine):
+            found = True
+            merged |= values | {
+                key.name: (*merged.get(key.name, ()), *values[key.name])
+                for key in _KEYS.values()
+                if key.of_kernel and key.name in values
+            }
+    if found:
+        merged.setdefault("block", ("direct",))
+    by_field = {
+        field_name: merged[name]
+        for field_name, key in _KEYS.items()
+        for name in key.names
+        if name in merged
+    }
+    return InstallConfig(found=found, warnings=tuple(warnings), **by_field)
 
 
-_Check = Callable[[str, str, object], Any]
-
-
-def _string(file_name: str, key: str, value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise ConfigurationError(f"{file_name}: {key} must be a string, not {shown_value(value)}")
-
-
-def _boolean(file_name: str, key: str, value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise ConfigurationError(f"{file_name}: {key} must be true or false, not {shown_value(value)}")
-
-
-def _choice(*words: str) -> _Check:
-    def check(file_name: str, key: str, value: object) -> str:
-        if isinstance(value, str) and value in words:
-            return value
-        raise ConfigurationError(
-            f"{file_name}: {key} must not be {shown_value(value)}",
-            hint=f"use one of: {', '.join(words)}",
-        )
-
-    return check
-
-
-def _filesystem(file_name: str, key: str, value: object) -> Filesystem:
-    return Filesystem(_choice(*Filesystem)(file_name, key, value))
-
-
-def _bootloader(file_name: str, key: str, value: object) -> Bootloader:
-    return Bootloader(_choice(*Bootloader)(file_name, key, value))
-
-
-def _block(file_name: str, key: str, value: object) -> tuple[str, ...]:
-    setups = string_array(file_name, key, value)
-    for setup in setups:
-        _choice(*BLOCK_SETUPS)(file_name, key, setup)
-    if not setups:
-        raise ConfigurationError(
-            f"{file_name}: {key} must not be empty", hint='write block = ["direct"]'
-        )
-    return setups
-
-
-# Below `[install]`, dotted keys standing for nested tables.
-_KEYS: Mapping[str, _Check] = {
-    "root-fs-type": _filesystem,
-    "filesystem.root.type": _filesystem,
-    "block": _block,
-    "kargs": string_array,
-    "karg-deletes": string_array,
-    "match-architectures": string_array,
-    "stateroot": _string,
-    "root-mount-spec": _string,
-    "boot-mount-spec": _string,
-    "bootloader": _bootloader,
-    "discoverable-partitions": _boolean,
-    "enforce-container-sigpolicy": _boolean,
-    "ostree.bls-append-except-default": _string,
-    "bootupd.skip-boot-uuid": _boolean,
-}
-_TABLES = frozenset(
-    ".".join(key.split(".")[:depth]) for key in _KEYS for depth in range(1, key.count(".") + 1)
-)
-
-
-def _parse_fragment(name: str, text: str, warnings: list[str]) -> dict[str, Any]:
+def _parse_fragment(file_name: str, text: str, warnings: list[str]) -> dict[str, Any]:
     """Return the known keys of a file with checked values; add to `warnings`."""
-    document = parse_toml(name, text)
+    document = parse_toml(file_name, text)
+
+    def place(path: Sequence[str]) -> str:
+        return place_of(file_name, text, path)
+
     for key in document:
-        if key != "install":
+        if key != _TABLE:
             raise ConfigurationError(
-                f"{name}: unknown key {shown_value(key)}",
-                hint="the only top-level table is [install]",
+                f"{place([key])}: unknown key {shown_value(key)}",
+                hint=f"the only top-level table is [{_TABLE}]",
             )
     values: dict[str, Any] = {}
-    for key, value in _flatten(name, document.get("install", {}), ""):
-        if key in _KEYS:
-            values[key] = _KEYS[key](name, f"install.{key}", value)
-        elif key.startswith("ostree."):
-            # As bootc: this table mirrors ostree's own options, which may grow.
-            warnings.append(f"{name}: unknown key {shown_value(f'install.{key}')}")
+    for path, value in _settings(document.get(_TABLE, {}), place, ()):
+        name, shown = ".".join(path), ".".join((_TABLE, *path))
+        check = _CHECKS.get(name)
+        if check is not None:
+            values[name] = check(place((_TABLE, *path)), shown, value)
+        elif path[0] == _OPEN_TABLE:
+            # Without the line, whose search would take long for a thousand of them.
+            warnings.append(f"{file_name}: unknown key {shown_value(shown)}")
         else:
             raise ConfigurationError(
-                f"{name}: unknown key {shown_value(f'install.{key}')}",
-                hint=f"known are: {', '.join(_KEYS)}",
+                f"{place((_TABLE, *path))}: unknown key {shown_value(shown)}",
+                hint=f"known are: {', '.join(_CHECKS)}",
             )
     return values
 
 
-def _flatten(name: str, table: object, prefix: str) -> list[tuple[str, object]]:
+def _settings(
+    table: object, place: Callable[[Sequence[str]], str], path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Return what a table sets, by path; the tables in it that have known keys are entered.
+
+    Raises:
+        ConfigurationError: what should be one of these tables is none.
+    """
     if not isinstance(table, dict):
-        where = f"install.{prefix}".rstrip(".")
-        raise ConfigurationError(f"{name}: {where} must be a table, not {shown_value(table)}")
-    pairs: list[tuple[str, object]] = []
+        full_path = (_TABLE, *path)
+        raise ConfigurationError(
+            f"{place(full_path)}: {'.'.join(full_path)} must be a table, not {shown_value(table)}"
+        )
     for key, value in table.items():
-        dotted = f"{prefix}{key}"
-        pairs += _flatten(name, value, f"{dotted}.") if dotted in _TABLES else [(dotted, value)]
-    return pairs
+        inner = (*path, key)
+        if inner in _TABLES:
+            yield from _settings(value, place, inner)
+        else:
+            yield inner, value

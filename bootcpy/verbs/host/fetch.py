@@ -6,11 +6,12 @@ from typing import TypeVar
 
 from bootcpy.errors import ImageUnavailableError, NoSpaceError, StalledError
 from bootcpy.model.base.progress import Progress
+from bootcpy.model.boot.bootable import require_bootable
 from bootcpy.model.boot.kernels import kernel_versions
 from bootcpy.model.host.deployments import Deployment, ImageCommit, ImageRecord
 from bootcpy.model.host.space import BootSpace, Download, foresee_boot_room
 from bootcpy.model.image.failures import is_transient
-from bootcpy.model.image.oci import LABEL_KERNEL, require_bootable
+from bootcpy.model.image.oci import LABEL_KERNEL
 from bootcpy.model.image.reference import SignedImageReference
 from bootcpy.ostree.base import space
 from bootcpy.ostree.base.commit_tree import CommitTree

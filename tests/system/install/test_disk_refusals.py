@@ -323,7 +323,7 @@ def test_malformed_configuration(image: str, disk_file: Path) -> None:
         done = install(*words_for(image, disk_file, "--via-loopback"))
     finally:
         drop_in.unlink()
-    require_refused(done, f"{drop_in}: unknown key 'install.root-fs'", "known are")
+    require_refused(done, f"{drop_in}:2: unknown key 'install.root-fs'", "known are")
 
 
 def test_names_on_a_disk_stay_on_their_line(image: str, disk: Path) -> None:
