@@ -17,12 +17,8 @@ from bootcpy.model.image.failures import explain_blob_failure
 from bootcpy.model.image.oci import Descriptor, Layer
 from bootcpy.model.image.patience import explain_stall
 from bootcpy.model.image.role import LayerRole
-from bootcpy.system.image.skopeo import (
-    BlobStream,
-    OpenedImage,
-    ProxyRequestError,
-    ProxyStalledError,
-)
+from bootcpy.system.image.proxy import ProxyRequestError, ProxyStalledError
+from bootcpy.system.image.skopeo import BlobStream, OpenedImage
 from bootcpy.system.layers.tar import ByteCounter
 from bootcpy.system.process.child import Child
 from bootcpy.system.process.stalls import PipeProbe, Watch

@@ -20,7 +20,8 @@ from bootcpy.model.layers.kernels import boot_files, kernel_versions
 from bootcpy.model.layers.limits import BOOT_PATHS, too_many
 from bootcpy.model.layers.records import CHECKSUM_BYTES
 from bootcpy.model.layers.tar_headers import TarMember
-from bootcpy.system.image.skopeo import OpenedImage, ProxyRequestError
+from bootcpy.system.image.proxy import ProxyRequestError
+from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.system.layers.filter import Attributes, LayerSummary, build_layer, read_layer
 from bootcpy.system.layers.spilled_sort import SpilledSort
 from bootcpy.system.layers.tar import ByteCounter
