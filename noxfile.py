@@ -47,10 +47,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """Tests that need no root, no disk and no network: seconds."""
-    install(session, "test")
+    """Tests that need no root, no disk and no network, and how much of model/ they run: seconds."""
+    install(session, "test", "coverage")
     options = ("--timeout=120", report_option("unit"))
-    session.run("pytest", *options, *(session.posargs or ["tests/unit"]))
+    if session.posargs:
+        session.run("pytest", *options, *session.posargs)
+    else:
+        session.run("coverage", "run", "-m", "pytest", *options, "tests/unit")
+        session.run("coverage", "report")
 
 
 @nox.session
