@@ -103,6 +103,7 @@ def test_registry(repo_path: Path, oci: OciDirectory, registry: Registry) -> Non
     fetched = len(registry.requests())
     assert pull(repo_path, image) == merged
     asked = [path for method, path, _ in registry.requests()[fetched:] if method == "GET"]
+    assert asked
     assert not [path for path in asked if any(layer.digest in path for layer in LAYERS)]
 
 

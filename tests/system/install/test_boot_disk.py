@@ -73,6 +73,7 @@ def test_esp_holds_what_was_planned(tmp_path: Path) -> None:
     device = make_esp(tmp_path / "esp.img")
     files = esp.planned_files(ROOT, machine="x86_64", root_uuid=UUID)
     esp.write(device, files, image_root=ROOT, timestamp_s=None)
+    assert len(files) > 2
     for each in files:
         copy = tmp_path / "copy"
         command = ["mcopy", "-n", "-i", str(device), f"::/{each.path}", str(copy)]
