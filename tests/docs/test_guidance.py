@@ -20,6 +20,23 @@ PAGES = (
     "docs/on-disk-layout.md",
     "docs/trust.md",
 )
+FOR_USERS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md")
+)
+# Words that have another one in the glossary, and idioms that are hard to understand.
+_OTHER_WORDS = {
+    "encapsulated": "embedded",
+    "ordinary": "derived of a layer, normal of anything else",
+    "believed": "trusted, or used",
+    "room": "free space",
+    "state directory": "stateroot",
+    "arrive": "applied",
+    "belong into": "write it to",
+    "in its way": "why it can fail",
+    "goes before": "is used if both are set",
+    "of yours": "your",
+}
 _FLOORS = ("cli", "verbs", "ostree", "system", "model")
 GUIDES = ("CONTRIBUTING.md", "AGENTS.md", "README.md")
 
@@ -129,6 +146,20 @@ def test_a_link_within_a_page_leads_to_a_heading(page: str) -> None:
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     slugs = {re.sub(r"[^\w -]", "", heading).replace(" ", "-").lower() for heading in headings}
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= slugs
+
+
+def test_the_glossary_is_in_order_and_short() -> None:
+    _, *rows = _table("## Glossary")
+    words = [row[0].casefold() for row in rows]
+    assert words == sorted(words)
+    assert 25 < len(words) < 45
+
+
+@pytest.mark.parametrize("page", FOR_USERS)
+def test_a_page_for_users_has_the_words_of_the_glossary(page: str) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    found = [word for word in _OTHER_WORDS if re.search(rf"\b{word}\b", text, re.IGNORECASE)]
+    assert [f"{word}: say {_OTHER_WORDS[word]}" for word in found] == []
 
 
 def test_the_guidance_for_agents_stays_short() -> None:
