@@ -6,11 +6,14 @@ from contextlib import contextmanager
 
 from bootcpy import paths
 from bootcpy.model.base.progress import Progress
+from bootcpy.model.host.deployments import BootState
 from bootcpy.ostree.base.bindings import Gio, GLib, OSTree
 from bootcpy.ostree.base.repo import explained
+from bootcpy.ostree.host.deployments import boot_state
 from bootcpy.system.files.mount import enter_private_namespace
 from bootcpy.system.process.locks import held_by
 
+UNREADABLE = "the deployments of this system cannot be read"
 _LOCK = paths.SYSROOT / "ostree/lock"
 _PAUSE_S = 0.25
 _FROZEN_S = 10.0
@@ -27,9 +30,20 @@ def open_sysroot() -> OSTree.Sysroot:
     """
     sysroot = OSTree.Sysroot.new_default()
     sysroot.set_mount_namespace_in_use()
-    with explained("the deployments of this system cannot be read"):
+    with explained(UNREADABLE):
         sysroot.load(None)
     return sysroot
+
+
+def read_state_now() -> BootState:
+    """Return the facts about all deployments while this process holds the lock.
+
+    Raises:
+        BootcpyError: the deployments cannot be read.
+    """
+    sysroot = open_sysroot()
+    with explained(UNREADABLE):
+        return boot_state(sysroot)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from bootcpy.ostree.base.repo import (
     set_ref,
     wait_for_lock,
 )
+from bootcpy.ostree.host.booted import open_sysroot
 from bootcpy.ostree.host.deployments import boot_state
 from bootcpy.ostree.image.metadata import KEY_CONFIG, KEY_MANIFEST, KEY_MANIFEST_DIGEST
 from bootcpy.ostree.image.refs import image_of, list_image_refs
@@ -33,6 +34,20 @@ _ROOT_REFS = ("ostree/0", "ostree/1", "rpmostree/base", BASEIMAGE_REFS)
 _BOOTC_ROOT_REFS = f"{BASEIMAGE_REFS}/bootc"
 _KEY_DERIVED = "bootc.derived"
 _CHECKSUM = re.compile("[0-9a-f]{64}")
+
+
+def clean_up() -> Pruned:
+    """Remove old deployments and what none of the others needs, and return how much that was.
+
+    The caller holds the lock of the booted system.
+
+    Raises:
+        BootcpyError: libostree fails.
+    """
+    sysroot = open_sysroot()
+    with explained("cannot clean up after old deployments"):
+        sysroot.prepare_cleanup(None)
+    return collect_unused(sysroot)
 
 
 def collect_unused(sysroot: OSTree.Sysroot) -> Pruned:

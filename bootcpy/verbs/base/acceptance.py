@@ -1,30 +1,32 @@
 """Images that are here already, and the policy of today."""
 
+from pathlib import Path
+
 from bootcpy.errors import ImageUnavailableError
 from bootcpy.model.image.reference import ImageReference
-from bootcpy.ostree.base.bindings import OSTree
+from bootcpy.ostree.base.repo import open_repo
 from bootcpy.ostree.image.acceptance import read_acceptance, record_acceptance
 from bootcpy.system.image import policy
 from bootcpy.system.image.skopeo import OpenedImage
 
 
-def note_accepted(repo: OSTree.Repo, commit: str, source: OpenedImage) -> None:
+def note_accepted(repo_path: Path, commit: str, source: OpenedImage) -> None:
     """Note on the commit of an image that is open what policy accepted it just now.
 
     Raises:
         BootcpyError: the note cannot be written.
     """
-    record_acceptance(repo, commit, source.accepted)
+    record_acceptance(open_repo(repo_path), commit, source.accepted)
 
 
-def require_accepted(repo: OSTree.Repo, commit: str, image: ImageReference) -> None:
+def require_accepted(repo_path: Path, commit: str, image: ImageReference) -> None:
     """Refuse to deploy what is here already where today's policy demands more than it met.
 
     Raises:
         ImageUnavailableError: it does, or there is no policy.
     """
     today = policy.read_acceptance(image)
-    met = read_acceptance(repo, commit)
+    met = read_acceptance(open_repo(repo_path), commit)
     if not today.demands or (met is not None and met.is_enough(today.image, today.demands)):
         return
     known = met is not None and met.image == today.image
@@ -35,10 +37,10 @@ def require_accepted(repo: OSTree.Repo, commit: str, image: ImageReference) -> N
     )
 
 
-def is_accepted(repo: OSTree.Repo, commit: str, image: ImageReference) -> bool:
+def is_accepted(repo_path: Path, commit: str, image: ImageReference) -> bool:
     """Tell whether `require_accepted` lets the image pass."""
     try:
-        require_accepted(repo, commit, image)
+        require_accepted(repo_path, commit, image)
     except ImageUnavailableError:
         return False
     return True

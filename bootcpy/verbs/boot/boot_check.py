@@ -9,7 +9,7 @@ from bootcpy.model.host.decisions import display
 from bootcpy.model.host.deployments import BootState, Deployment
 from bootcpy.model.host.staged_record import Arrival, Fate, StagedRecord, judge_arrival
 from bootcpy.ostree.host import deployments
-from bootcpy.ostree.host.booted import locked_system, open_sysroot
+from bootcpy.ostree.host.booted import locked_system, read_state_now
 from bootcpy.system.host import motd, notice, staged_record, systemd
 
 
@@ -21,7 +21,7 @@ def note_staged() -> None:
     Raises:
         BootcpyError: the record cannot be written.
     """
-    state = deployments.boot_state(open_sysroot())
+    state = read_state_now()
     staged, booted = state.staged, state.booted
     if staged is None or staged.finalization_locked or booted is None:
         staged_record.remove_record()

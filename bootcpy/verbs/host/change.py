@@ -20,9 +20,8 @@ from bootcpy.model.host.decisions import (
     require_changeable,
 )
 from bootcpy.model.host.deployments import BootState, Deployment
-from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.host import deployments, staging
-from bootcpy.ostree.host.booted import locked_system
+from bootcpy.ostree.host.locked import OstreeHost, locked_host
 from bootcpy.system.host import notice, systemd
 from bootcpy.verbs.base.acceptance import require_accepted
 from bootcpy.verbs.base.rights import require_rights
@@ -44,7 +43,7 @@ class Outcome:
 class System:
     """The booted system while this process holds its lock."""
 
-    sysroot: OSTree.Sysroot
+    ostree: OstreeHost
     state: BootState
     progress: Progress
 
@@ -66,8 +65,8 @@ def changing(progress: Progress) -> Generator[System]:
     if not paths.OSTREE_BOOTED.exists():
         require_changeable(BootState())
     require_changeable(deployments.read_boot_state())  # before anything is mounted or locked
-    with locked_system(progress) as sysroot:
-        yield System(sysroot=sysroot, state=deployments.boot_state(sysroot), progress=progress)
+    with locked_host(progress) as ostree:
+        yield System(ostree=ostree, state=ostree.state(), progress=progress)
 
 
 def carry_out(system: System, decision: Adjust) -> Outcome:
@@ -93,7 +92,7 @@ def carry_out(system: System, decision: Adjust) -> Outcome:
                 notice.reboot_required(f"image: {digest_of(system.state.staged)}")
             notice.status_changed()
         case Reorder(order):
-            staging.write_order(system.sysroot, order)
+            system.ostree.write_order(order)
             note_staged()
             if order[0].booted:  # unlike bootc, which asks for a reboot into what runs
                 notice.reboot_not_required()
@@ -106,7 +105,7 @@ def carry_out(system: System, decision: Adjust) -> Outcome:
 def _require_staged_accepted(system: System) -> None:
     staged = system.state.staged
     if staged is not None and staged.image is not None and staged.origin.image is not None:
-        require_accepted(system.sysroot.repo(), staged.checksum, staged.origin.image.image)
+        require_accepted(REPO, staged.checksum, staged.origin.image.image)
 
 
 def finish(decision: Decision, lines: tuple[str, ...]) -> Outcome:

@@ -8,14 +8,12 @@ from bootcpy.errors import ImageUnavailableError, NoSpaceError, StalledError
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.boot.bootable import require_bootable
 from bootcpy.model.boot.kernels import kernel_versions
-from bootcpy.model.host.deployments import Deployment, ImageCommit, ImageRecord
+from bootcpy.model.host.deployments import ImageCommit, ImageRecord
 from bootcpy.model.host.space import BootSpace, Download, foresee_boot_room
 from bootcpy.model.image.failures import is_transient
 from bootcpy.model.image.oci import LABEL_KERNEL
 from bootcpy.model.image.reference import SignedImageReference
-from bootcpy.ostree.base import space
 from bootcpy.ostree.base.commit_tree import CommitTree
-from bootcpy.ostree.host import staging
 from bootcpy.ostree.image import importer
 from bootcpy.system.host import environment
 from bootcpy.system.image.skopeo import OpenedImage, opened
@@ -97,7 +95,7 @@ def note_update(system: System, image: SignedImageReference, update: ImageRecord
         known = (cached or record) if record is not None else None
         if follows and known is not None and known.manifest_digest != update.manifest_digest:
             try:
-                staging.record_cached_update(system.sysroot.repo(), deployment.checksum, update)
+                system.ostree.record_cached_update(deployment, update)
             except NoSpaceError as e:  # not worth failing: what needs the room will say so
                 system.progress.note(e.message)
 
@@ -124,26 +122,17 @@ def fetch(system: System, image: SignedImageReference, source: OpenedImage) -> I
         signature=image.signature,
         before_fetch=foresee_boot,
     )
-    note_accepted(system.sysroot.repo(), commit, source)
+    note_accepted(REPO, commit, source)
     return ImageCommit(commit=commit, record=record_of(source))
 
 
 def boot_space(system: System) -> BootSpace:
     """Return the room for the kernel of a deployment that is to be the next to boot."""
-    kept: list[Deployment] = [
+    return system.ostree.boot_space([
         each
         for each in system.state.deployments
         if each.booted or each.pinned or each.stateroot != system.booted.stateroot
-    ]
-    names = {(each.stateroot, each.checksum, each.serial) for each in kept}
-    return space.read_boot_space(
-        system.sysroot.require_booted_deployment(),
-        [
-            each
-            for each in system.sysroot.get_deployments()
-            if (each.get_osname(), each.get_csum(), each.get_deployserial()) in names
-        ],
-    )
+    ])
 
 
 def _has_other_kernel(system: System, source: OpenedImage) -> bool | None:

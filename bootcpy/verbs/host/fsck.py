@@ -10,7 +10,6 @@ from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.boot.bls import Entry, parse_entry
 from bootcpy.model.boot.cmdline import split_kargs
-from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.base.repo import file_objects
 from bootcpy.system.files.fsverity import has_verity
 from bootcpy.verbs.base.rights import require_rights
@@ -80,26 +79,20 @@ def _listed(found: Iterable[str]) -> str | None:
 
 def _check_resolv_conf(system: System) -> Iterator[str]:
     """Find a file that a container build left behind; it would hide the host's own."""
-    for deployment in system.sysroot.get_deployments():
-        root = paths.SYSROOT / system.sysroot.get_deployment_dirpath(deployment)
+    for root in system.ostree.deployment_roots():
         shipped = root / "usr/etc/resolv.conf"
         if shipped.is_file() and not shipped.is_symlink() and shipped.stat().st_size == 0:
             yield f"{shipped} is a zero-sized file"
 
 
 def _check_verity(system: System) -> Iterator[str]:
-    if _config(system.sysroot.repo(), "ex-integrity", "fsverity").lower() not in _YES:
+    if system.ostree.read_setting("ex-integrity", "fsverity").lower() not in _YES:
         return
     stored = file_objects(paths.SYSROOT / paths.REPO)
     bare = [path for path in stored if not path.is_symlink()]
     unprotected = [path for path in bare if not has_verity(path)]
     if unprotected:
         yield f"{len(unprotected)} of {len(bare)} objects have no fs-verity, as {unprotected[0]}"
-
-
-def _config(repo: OSTree.Repo, group: str, key: str) -> str:
-    config = repo.get_config()
-    return config.get_string(group, key) if config.has_group(group) else ""
 
 
 def _check_boot_entries() -> Iterator[str]:

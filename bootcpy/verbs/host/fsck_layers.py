@@ -7,7 +7,6 @@ from bootcpy.errors import BootcpyError, ImageError, ImageUnavailableError, NoSp
 from bootcpy.model.host.deployments import Deployment
 from bootcpy.model.image.reference import ImageReference, Transport
 from bootcpy.ostree.image import importer
-from bootcpy.ostree.image.recheck import recheck
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.host.change import REPO, System
 from bootcpy.verbs.host.fetch import with_image
@@ -37,10 +36,10 @@ def check_layers(system: System, *, fetch: bool) -> LayerFindings:
     for deployment in _by_commit(system):
         name = _name(deployment)
         try:
-            found = recheck(system.sysroot.repo(), REPO, deployment.checksum)
+            found = system.ostree.recheck(deployment.checksum)
             if fetch and found and found.unknown:
                 _fetch(system, deployment)
-                found = recheck(system.sysroot.repo(), REPO, deployment.checksum)
+                found = system.ostree.recheck(deployment.checksum)
         except ImageError as e:
             unknown.append(f"{name}: {e.message}")
             continue

@@ -4,9 +4,6 @@ from bootcpy.model.base.progress import Progress
 from bootcpy.model.boot.owned_kargs import OwnedKargs, parse_options, parse_source, plan_source
 from bootcpy.model.host.decisions import HELD_BACK
 from bootcpy.model.host.deployments import Deployment
-from bootcpy.ostree.host import staging
-from bootcpy.ostree.host.etc_check import require_mergeable_etc
-from bootcpy.ostree.host.owned_kargs import owned_kargs, require_support
 from bootcpy.system.host import notice
 from bootcpy.verbs.boot.boot_check import note_staged
 from bootcpy.verbs.host.change import Outcome, System, changing
@@ -25,9 +22,9 @@ def set_options_for_source(source: str, options: str | None, progress: Progress)
     """
     name, wanted = parse_source(source), parse_options(options)
     with changing(progress) as system:
-        require_support(system.sysroot)
+        system.ostree.require_owned_kargs_support()
         base = system.state.staged or system.booted
-        current = owned_kargs(system.sysroot, staging.find(system.sysroot, base))
+        current = system.ostree.owned_kargs(base)
         planned = plan_source(current, name, wanted)
         if planned is None:
             return Outcome(lines=(f"No changes needed for source '{name}'",))
@@ -35,10 +32,10 @@ def set_options_for_source(source: str, options: str | None, progress: Progress)
 
 
 def _restage(system: System, base: Deployment, kargs: OwnedKargs, source: str) -> Outcome:
-    for note in require_mergeable_etc(system.sysroot, base.checksum):
+    for note in system.ostree.require_mergeable_etc(base.checksum):
         system.progress.note(note)
     with system.progress.step("Deploying"):
-        staging.restage(system.sysroot, base, kargs)
+        system.ostree.restage(base, kargs)
         note_staged()
     clean_up()
     if not base.finalization_locked:

@@ -17,7 +17,7 @@ def rollback(
         DeploymentError: there is no rollback, or the system cannot be changed.
     """
     with changing(progress) as system:
-        require_possible(system.sysroot, soft_reboot)
+        require_possible(system.ostree, soft_reboot)
         return reorder(system, decide_rollback(system.state, apply=apply, soft_reboot=soft_reboot))
 
 

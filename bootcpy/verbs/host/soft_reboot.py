@@ -10,21 +10,19 @@ from bootcpy.model.boot.soft_reboot import KernelState, find_obstacle
 from bootcpy.model.host.decisions import Adjust, Decision, Reorder, Stage
 from bootcpy.model.host.deployments import Deployment
 from bootcpy.model.host.options import SoftReboot
-from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.base.commit_tree import CommitTree
-from bootcpy.ostree.host import deployments, soft_reboot, staging
-from bootcpy.ostree.host.booted import open_sysroot
+from bootcpy.ostree.host.locked import OstreeHost, reopened
 
 _OTHERWISE = "use --soft-reboot=auto, or leave it out"
 
 
-def require_possible(sysroot: OSTree.Sysroot, wanted: SoftReboot | None) -> None:
+def require_possible(ostree: OstreeHost, wanted: SoftReboot | None) -> None:
     """Refuse `--soft-reboot=required` where the running system can do none at all.
 
     Raises:
         DeploymentError: saying what it lacks.
     """
-    lack = soft_reboot.find_lack(sysroot) if wanted is SoftReboot.REQUIRED else None
+    lack = ostree.find_soft_reboot_lack() if wanted is SoftReboot.REQUIRED else None
     if lack is not None:
         raise DeploymentError(lack, hint=_OTHERWISE)
 
@@ -42,7 +40,7 @@ def require_target(decision: Adjust, staged: Deployment | None) -> None:
 
 
 def require_no_obstacle(
-    sysroot: OSTree.Sysroot, stage: Stage, tree: CommitTree, kargs: Sequence[str]
+    ostree: OstreeHost, stage: Stage, tree: CommitTree, kargs: Sequence[str]
 ) -> None:
     """Refuse to stage `tree` with `kargs` where a soft reboot is required and cannot enter it.
 
@@ -51,17 +49,13 @@ def require_no_obstacle(
     """
     if stage.soft_reboot is not SoftReboot.REQUIRED:
         return
-    booted = sysroot.require_booted_deployment()
     config = prepare_root_conf(tree, bases=(*tree.etc, paths.USR_LIB))
     target = KernelState(
         boot_files=boot_checksum(tree),
         kargs=kargs,
         composefs=requires_composefs(config or ""),
     )
-    current = KernelState(
-        boot_files=booted.get_bootcsum(), kargs=staging.current_kargs(booted), composefs=True
-    )
-    obstacle = find_obstacle(current, target)
+    obstacle = find_obstacle(ostree.booted_kernel(), target)
     if obstacle is not None:
         raise _incapable(stage, obstacle, hint=f"nothing was staged; {_OTHERWISE}")
 
@@ -75,15 +69,15 @@ def prepare(decision: Decision) -> tuple[str, ...]:
     """
     if decision.soft_reboot is None:
         return ()
-    sysroot = open_sysroot()
-    state = deployments.boot_state(sysroot)
+    ostree = reopened()
+    state = ostree.state()
     target = state.deployments[0] if _is_reordering(decision) else state.staged
     if target is None or not target.soft_reboot_capable:
         if decision.soft_reboot is SoftReboot.REQUIRED:
             raise _incapable(decision, hint="it takes effect at the next ordinary reboot")
         return ()
     try:
-        soft_reboot.prepare(sysroot, staging.find(sysroot, target))
+        ostree.prepare_soft_reboot(target)
     except BootcpyError as e:
         if decision.soft_reboot is SoftReboot.REQUIRED:
             raise

@@ -15,14 +15,9 @@ from bootcpy.model.host.status import image_status
 from bootcpy.model.image.bound import bound_images
 from bootcpy.model.image.difference import format_decimal_size
 from bootcpy.ostree.base.commit_tree import CommitTree
-from bootcpy.ostree.base.repo import explained
 from bootcpy.ostree.base.space import require_room_for_kernel
 from bootcpy.ostree.host import gc, staging
-from bootcpy.ostree.host.booted import open_sysroot
-from bootcpy.ostree.host.etc_check import require_mergeable_etc
-from bootcpy.ostree.host.owned_kargs import owned_kargs
 from bootcpy.ostree.host.sysroot import supports_composefs
-from bootcpy.ostree.image.sepolicy import require_own_policy_of_commit
 from bootcpy.system.boot import boot_facts
 from bootcpy.system.host import environment, notice, systemd
 from bootcpy.verbs.boot.boot_check import note_staged
@@ -49,18 +44,16 @@ def stage_commit(system: System, stage: Stage, held: ImageCommit) -> Outcome:
     tell(None)
     tree = CommitTree(REPO, commit)
     require_bootable_tree(boot_facts.read(tree), composefs_supported=supports_composefs())
-    require_own_policy_of_commit(system.sysroot.repo(), commit)
+    system.ostree.require_own_policy(commit)
     require_room_for_kernel(tree, boot_space(system))
-    for note in (*require_mergeable_etc(system.sysroot, commit), *_left_behind(system, tree)):
+    for note in (*system.ostree.require_mergeable_etc(commit), *_left_behind(system, tree)):
         system.progress.note(note)
     kargs = _kargs(system, tree)
-    require_no_obstacle(system.sysroot, stage, tree, kargs.kargs)
+    require_no_obstacle(system.ostree, stage, tree, kargs.kargs)
     tell(StagingStep.MERGING)
     with _taken_back_if_stopped():
         with system.progress.step("Deploying"):
-            staging.stage(
-                system.sysroot, commit, origin=stage.image, kargs=kargs, locked=stage.locked
-            )
+            system.ostree.stage(commit, origin=stage.image, kargs=kargs, locked=stage.locked)
             note_staged()
         tell(StagingStep.DEPLOYING)
         tell(StagingStep.BOUND_IMAGES)
@@ -118,7 +111,7 @@ def _kargs(system: System, tree: CommitTree) -> OwnedKargs:
     """
     machine = environment.machine()
     replaced = system.state.staged or system.booted
-    current = owned_kargs(system.sysroot, staging.find(system.sysroot, replaced))
+    current = system.ostree.owned_kargs(replaced)
     old = parse_kargs_d(kargs_d(CommitTree(REPO, replaced.checksum)), machine)
     new = parse_kargs_d(kargs_d(tree), machine)
     kargs = kargs_after_upgrade(current.kargs, without(old, owned(current.sources)), new)
@@ -131,10 +124,7 @@ def clean_up() -> tuple[str, ...]:
     Raises:
         BootcpyError: libostree fails.
     """
-    sysroot = open_sysroot()
-    with explained("cannot clean up after old deployments"):
-        sysroot.prepare_cleanup(None)
-    pruned = gc.collect_unused(sysroot)
+    pruned = gc.clean_up()
     if not pruned.images and not pruned.layers:
         return ()
     size = format_decimal_size(pruned.object_bytes)

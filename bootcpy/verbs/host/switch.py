@@ -9,7 +9,6 @@ from bootcpy.model.host.decisions import Stage, decide_switch, display
 from bootcpy.model.host.options import SoftReboot
 from bootcpy.model.host.origin import render_origin
 from bootcpy.model.image.reference import SignedImageReference
-from bootcpy.ostree.host import staging
 from bootcpy.system.files import durable
 from bootcpy.verbs.host.change import Outcome, System, changing
 from bootcpy.verbs.host.fetch import fetch, with_bootable_image
@@ -37,7 +36,7 @@ def switch(
         NoSpaceError: there is no room; nothing is staged.
     """
     with changing(progress) as system:
-        require_possible(system.sysroot, soft_reboot)
+        require_possible(system.ostree, soft_reboot)
         decision = decide_switch(system.state, target, apply=apply, soft_reboot=soft_reboot)
         if isinstance(decision, Stage):
             return fetch_and_stage(system, decision, retain=retain)
@@ -53,7 +52,7 @@ def fetch_and_stage(system: System, stage: Stage, *, retain: bool = False) -> Ou
     if not retain and system.booted.origin.refspec is not None:
         # Last, as what was refused must leave everything as it was. The commit stays in any
         # case, for as long as it is deployed.
-        staging.drop_refspec(system.sysroot.repo(), system.booted.origin.refspec)
+        system.ostree.drop_refspec(system.booted.origin.refspec)
     return outcome
 
 

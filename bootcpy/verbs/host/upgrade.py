@@ -19,13 +19,10 @@ from bootcpy.model.host.status import image_status
 from bootcpy.model.image.difference import layer_diff, render_layer_diff
 from bootcpy.model.image.oci import Manifest
 from bootcpy.model.image.reference import SignedImageReference
-from bootcpy.ostree.host.deployments import read_image
-from bootcpy.ostree.image.refs import find_image_commit
-from bootcpy.ostree.image.verified import find_image
 from bootcpy.system.host import notice
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.verbs.base.acceptance import is_accepted, note_accepted, require_accepted
-from bootcpy.verbs.host.change import Outcome, System, carry_out, changing, digest_of
+from bootcpy.verbs.host.change import REPO, Outcome, System, carry_out, changing, digest_of
 from bootcpy.verbs.host.fetch import fetch, note_update, record_of, with_bootable_image
 from bootcpy.verbs.host.soft_reboot import require_possible
 from bootcpy.verbs.host.stage import stage_commit
@@ -42,7 +39,7 @@ def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:
     """
     check_options(options)
     with changing(progress) as system:
-        require_possible(system.sysroot, options.soft_reboot)
+        require_possible(system.ostree, options.soft_reboot)
         if options.from_downloaded:
             return _from_downloaded(system, options)
         image = tracked_image(system.state, options.tag)
@@ -71,21 +68,10 @@ def _from_downloaded(system: System, options: UpgradeOptions) -> Outcome:
     if system.state.staged is not None:
         return carry_out(system, decide_release(system.state.staged, options))
     image = tracked_image(system.state, options.tag)
-    found = _find_downloaded(system, image)
+    found = system.ostree.find_downloaded(image.image)
     stage, held = decide_restage(system.state, image, found, options)
-    require_accepted(system.sysroot.repo(), held.commit, image.image)
+    require_accepted(REPO, held.commit, image.image)
     return stage_commit(system, stage, held)
-
-
-def _find_downloaded(system: System, image: SignedImageReference) -> ImageCommit | None:
-    """Return the version of `image` that this program, or a signature, has checked."""
-    repo = system.sysroot.repo()
-    # What another program downloaded has to be fetched, and so checked, by this one.
-    named = find_image_commit(repo, image.image)
-    stored = None if named is None else read_image(repo, named)
-    commit = None if stored is None else find_image(repo, image.image, stored.manifest_digest)
-    record = None if commit is None else read_image(repo, commit)
-    return None if commit is None or record is None else ImageCommit(commit=commit, record=record)
 
 
 def _decide_pinned(
@@ -99,9 +85,7 @@ def _decide_pinned(
     known = None if digest is None else decide_known(system.state, digest, options)
     if known is None or staged is None or digest_of(staged) != digest:
         return known
-    asked_again = staged.finalization_locked and not is_accepted(
-        system.sysroot.repo(), staged.checksum, image.image
-    )
+    asked_again = staged.finalization_locked and not is_accepted(REPO, staged.checksum, image.image)
     return None if asked_again else known
 
 
@@ -141,7 +125,7 @@ def _fetch_update(
     staged = system.state.staged
     newest = staged is not None and digest_of(staged) == record.manifest_digest
     if staged is not None and newest and staged.origin.image == image:
-        note_accepted(system.sysroot.repo(), staged.checksum, source)
+        note_accepted(REPO, staged.checksum, source)
     return decision
 
 

@@ -55,7 +55,7 @@ def populate(target: TargetTree, plan: DeployPlan, image: OpenedImage, progress:
         signature=plan.follows.signature,
         fsync=False,
     )
-    note_accepted(open_repo(repo_path), commit, image)
+    note_accepted(repo_path, commit, image)
     kargs = _read_commit(repo_path, commit, plan)
     with progress.step("Deploying"):
         deployment = sysroot.deploy(

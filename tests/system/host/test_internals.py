@@ -154,6 +154,13 @@ def test_fsck_finds_nothing_on_a_sound_host(host: BootedHost) -> None:
     )
 
 
+def test_fsck_of_a_repository_that_says_nothing_of_verity(host: BootedHost) -> None:
+    host.ostree("config", "set", "ex-integrity.composefs", "maybe")
+    finished = host.bootc("internals", "fsck")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "ok: fsverity" in finished.stdout.splitlines()
+
+
 def test_fsck_names_what_is_wrong(host: BootedHost) -> None:
     deployment = next(host.root.glob("ostree/deploy/default/deploy/*.0"))
     (deployment / "usr/etc/resolv.conf").touch()
