@@ -2,7 +2,10 @@ import socket
 from pathlib import Path
 from uuid import UUID
 
+from bootcpy.errors import BootcpyError
 from bootcpy.system.host import systemd
+from tests.refusals import refused
+from tests.unit.conftest import FakeTool
 
 
 def _message_ids() -> dict[str, UUID]:
@@ -17,6 +20,13 @@ def test_every_kind_of_entry_has_an_id_of_its_own() -> None:
     ids = _message_ids()
     assert {"MESSAGE_STAGE", "MESSAGE_ROLLBACK", "MESSAGE_UPDATE_LOST"} <= set(ids)
     assert len(set(ids.values())) == len(ids)
+
+
+def test_a_reboot_that_systemd_refuses_is_an_error(fake_tool: FakeTool) -> None:
+    calls = fake_tool("systemd-run", status=1)
+    with refused(BootcpyError, r"\(exit status 1 of systemd-run\)$", hint="run `systemctl reboot`"):
+        systemd.reboot()
+    assert calls.read_text(encoding="utf-8").startswith("--quiet -- systemctl reboot")
 
 
 def test_journal_writes_a_datagram_of_fields(tmp_path: Path) -> None:

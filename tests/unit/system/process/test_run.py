@@ -49,11 +49,19 @@ def test_run_takes_a_status_as_an_answer() -> None:
     ],
 )
 def test_run_says_how_a_tool_failed(script: str, status: int, message: str) -> None:
-    with pytest.raises(ToolFailedError) as caught:
+    hint = "what it says may name the cause; the kernel's messages (`dmesg`) may say more"
+    with refused(ToolFailedError, hint=hint) as caught:
         run(SHELL, "-c", script)
     assert caught.value.status == status
     assert caught.value.message.endswith(message)
     assert caught.value.message.startswith("/bin/sh -c '")
+
+
+def test_spawn_names_what_is_no_program(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch(mode=0o644)
+    with refused(BootcpyError, f"^{file} cannot be run: Permission", hint="install it again"):
+        spawn([file])
 
 
 def test_run_names_a_program_that_is_not_installed() -> None:
