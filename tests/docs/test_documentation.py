@@ -23,7 +23,7 @@ from tools import update_generated
 from tools.update_generated import MAN, ROOT, documented_commands, page_of, stale
 
 PAGE_OF_UNITS = "bootc-units.7.md"
-UNITS = ROOT / "images/rootfs/usr/lib/systemd/system"
+UNITS = ROOT / "bootcpy/data/usr/lib/systemd/system"
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
     for path in (*MAN.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "README.md")

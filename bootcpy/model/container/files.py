@@ -1,12 +1,15 @@
 """The small files that `bootc container prepare` writes into an image."""
 
-from collections.abc import Collection, Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from bootcpy import paths
+from bootcpy.model.container.shipped import LINKS, SHIPPED, SYSTEM_UNITS
 
 # A file that does not start so is somebody's own, and stays as it is.
 MARK = "# Written by `bootc container prepare`"
+_SHELL = "#!/bin/sh"
 _MARK_AFTER_SHEBANG = f"#!/usr/bin/python3 -sE\n{MARK}"
 
 
@@ -15,9 +18,10 @@ class ImageFile:
     """A file to write; `path` is relative to `/`."""
 
     path: str
-    text: str
+    text: str  # of a link, its target
     purpose: str  # after "wrote /path: "
     mode: int = 0o644
+    is_link: bool = False
 
 
 _PREPARE_ROOT = f"""{MARK}; ostree-prepare-root(1).
@@ -146,7 +150,15 @@ FILES = (
     ),
 )
 _PRESET = "usr/lib/systemd/system-preset/89-bootc.preset"
-PATHS = (*(file.path for file in FILES), _PRESET)
+PATHS = (
+    *(file.path for file in FILES),
+    *(file.path for file in SHIPPED),
+    *(link.path for link in LINKS),
+    _PRESET,
+)
+_UNITS = tuple(path for path in PATHS if path.rpartition("/")[0] == SYSTEM_UNITS)
+_UNMARKED = {file.path: file.unmarked_sha256 for file in SHIPPED}
+_MARKS = (MARK, _MARK_AFTER_SHEBANG, f"{_SHELL}\n{MARK}", _APT_MARK)
 
 
 def preset(disabled_units: Collection[str]) -> ImageFile:
@@ -168,28 +180,72 @@ def preset(disabled_units: Collection[str]) -> ImageFile:
     )
 
 
-def files_to_write(
-    present: Mapping[str, str], disabled_units: Collection[str]
+def image_files(
+    texts: Mapping[str, str], present: Mapping[str, str], disabled_units: Collection[str]
 ) -> tuple[ImageFile, ...]:
-    """Return the files that have to be written, given the texts `present` by path.
+    """Return all files that an image is to have.
 
-    A file that is somebody's own stays, so that an image can decide otherwise.
+    `texts` are those of the package's data, `present` is what is at their paths now (see
+    `files_to_write`). A unit that is not there yet counts as disabled, as it will be.
     """
-    return tuple(
-        file
-        for file in (*FILES, preset(disabled_units))
-        if _is_outdated(present.get(file.path), file.text)
+    added = {path.rpartition("/")[2] for path in _UNITS if path not in present}
+    return (*FILES, *_shipped(texts), preset({*disabled_units, *added}))
+
+
+def _shipped(texts: Mapping[str, str]) -> tuple[ImageFile, ...]:
+    return (
+        *(
+            ImageFile(
+                path=file.path,
+                text=_marked(texts[file.path]),
+                purpose=file.purpose,
+                mode=file.mode,
+            )
+            for file in SHIPPED
+        ),
+        *(
+            ImageFile(path=link.path, text=link.target, purpose=link.purpose, is_link=True)
+            for link in LINKS
+        ),
     )
 
 
-def foreign_files(present: Mapping[str, str]) -> tuple[str, ...]:
-    """Return those of PATHS where somebody's own file stands."""
-    return tuple(path for path in PATHS if (t := present.get(path)) is not None and not _is_ours(t))
+def _marked(text: str) -> str:
+    mark = f"{MARK}; bootc-units(7).\n"
+    if text.startswith(f"{_SHELL}\n"):
+        return text.replace(f"{_SHELL}\n", f"{_SHELL}\n{mark}", 1)
+    return mark + text
 
 
-def _is_outdated(present: str | None, wanted: str) -> bool:
-    return present is None or (present != wanted and _is_ours(present))
+def files_to_write(
+    wanted: Iterable[ImageFile], present: Mapping[str, str]
+) -> tuple[ImageFile, ...]:
+    """Return those of the `wanted` files that have to be written.
+
+    `present` are the texts at their paths; of a link, its target. A file that is somebody's
+    own stays, so that an image can decide otherwise.
+    """
+    return tuple(file for file in wanted if _is_outdated(present.get(file.path), file))
 
 
-def _is_ours(text: str) -> bool:
-    return text.startswith((MARK, _MARK_AFTER_SHEBANG, _APT_MARK))
+def foreign_files(wanted: Iterable[ImageFile], present: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the paths of those of the `wanted` files where somebody's own stands."""
+    return tuple(
+        file.path
+        for file in wanted
+        if (text := present.get(file.path)) is not None and not _is_ours(text, file)
+    )
+
+
+def _is_outdated(present: str | None, wanted: ImageFile) -> bool:
+    return present is None or (present != wanted.text and _is_ours(present, wanted))
+
+
+def _is_ours(present: str, wanted: ImageFile) -> bool:
+    if wanted.is_link:
+        return present == wanted.text
+    return present.startswith(_MARKS) or _sha256(present) == _UNMARKED.get(wanted.path)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -85,12 +85,16 @@ def read_boot_kernels(root: Path) -> tuple[str, ...]:
 
 
 def read_image_files(root: Path) -> dict[str, str]:
-    """Return the texts of those of the files to write that exist, by path."""
-    return {
-        path: below.read_text(root, path, limit_bytes=_LARGEST_BYTES, errors="replace")
-        for path in PATHS
-        if below.exists(root, path)
-    }
+    """Return the text of each of the files to write that exists, or a link's target, by path."""
+    found = {path: _text_or_target(root, path) for path in PATHS}
+    return {path: text for path, text in found.items() if text is not None}
+
+
+def _text_or_target(root: Path, path: str) -> str | None:
+    target = below.link_target(root, path)
+    if target is not None or not below.exists(root, path):
+        return target
+    return below.read_text(root, path, limit_bytes=_LARGEST_BYTES, errors="replace")
 
 
 def read_disabled_units(root: Path) -> frozenset[str]:
@@ -251,4 +255,7 @@ def empty(directory: Path, mounts: Collection[Path] = ()) -> tuple[str, ...]:
 def write(root: Path, file: ImageFile) -> None:
     """Write `file`, whole or not at all."""
     below.make_directories(root, Path(file.path).parent)
-    below.write_text(root, file.path, file.text, mode=file.mode)
+    if file.is_link:
+        below.make_link(root, file.path, file.text)
+    else:
+        below.write_text(root, file.path, file.text, mode=file.mode)

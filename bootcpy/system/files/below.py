@@ -279,6 +279,16 @@ def make_directories(root: Path, path: str | Path) -> None:
             make_directory(root, directory)
 
 
+def make_link(root: Path, path: str | Path, target: str) -> None:
+    """Make `path`, which must not be there, a symbolic link to `target`, wherever that is.
+
+    Raises:
+        OSError: something is there, or a link is on the way.
+    """
+    with _named(root, path), opened(root, Path(path).parent, Links.REFUSE) as parent:
+        os.symlink(target, Path(path).name, dir_fd=parent)
+
+
 def write_text(root: Path, path: str | Path, text: str, *, mode: int = 0o644) -> None:
     """Write `path` anew, or in place of what is there, which stays until the new file is durable.
 

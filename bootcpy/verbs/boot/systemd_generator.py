@@ -18,6 +18,7 @@ def systemd_generator(directories: Sequence[Path]) -> NoReturn:
     """
     if _GENERATOR.resolve().name != _GENERATOR.name or not os.access(_GENERATOR, os.X_OK):
         raise EnvironmentMismatchError(
-            f"{_GENERATOR} is not installed", hint="it is part of an image; see images/rootfs"
+            f"{_GENERATOR} is not installed",
+            hint="`bootc container prepare` writes it into an image",
         )
     os.execv(_GENERATOR, [str(_GENERATOR), *map(str, directories)])  # noqa: S606 - become it

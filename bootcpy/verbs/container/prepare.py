@@ -12,7 +12,12 @@ from pathlib import Path
 from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.base.size import MIB
-from bootcpy.model.container.files import ImageFile, files_to_write, foreign_files
+from bootcpy.model.container.files import (
+    ImageFile,
+    files_to_write,
+    foreign_files,
+    image_files,
+)
 from bootcpy.model.container.prepare import (
     KernelPlan,
     MoveAndLink,
@@ -25,6 +30,7 @@ from bootcpy.model.container.prepare import (
 from bootcpy.model.container.var import FACTORY, declared_paths, plan_relocations, plan_var
 from bootcpy.paths import MODULES
 from bootcpy.system.container import bytecode, dracut, image_tree
+from bootcpy.system.container.package_data import read_shipped
 from bootcpy.system.files.directory_tree import DirectoryTree
 
 _VAR_CONF = "bootc-var.conf"
@@ -73,6 +79,8 @@ def _plan(root: Path) -> PreparePlan:
     require_usr_merged(image_tree.read_merged_links(root))
     dracut.require_ostree_module(root)
     present = image_tree.read_image_files(root)
+    disabled_units = image_tree.read_disabled_units(root)
+    wanted = image_files(read_shipped(), present, disabled_units)
     plan = PreparePlan(
         kernel=plan_kernel(
             image_tree.read_boot_kernels(root),
@@ -80,8 +88,8 @@ def _plan(root: Path) -> PreparePlan:
             prepared=dracut.recorded_version(root),
         ),
         moves=plan_top_level(image_tree.read_top_level(root)),
-        files=files_to_write(present, image_tree.read_disabled_units(root)),
-        foreign=foreign_files(present),
+        files=files_to_write(wanted, present),
+        foreign=foreign_files(wanted, present),
     )
     moved = [root / step.name for step in plan.moves]
     image_tree.require_not_mounted([*moved, root / "boot"], image_tree.mount_points())

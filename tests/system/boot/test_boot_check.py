@@ -13,7 +13,7 @@ from tests.system.support.oci_layout import BASE, Files, write_image
 
 pytestmark = IN_CONTAINER
 
-_TMPFILES = Path(__file__).parents[3] / "images/rootfs/usr/lib/tmpfiles.d/bootc.conf"
+_TMPFILES = Path(__file__).parents[3] / "bootcpy/data/usr/lib/tmpfiles.d/bootc.conf"
 _NO_REASON = "the system did not shut down in order, as when the power fails"
 
 

@@ -17,7 +17,7 @@ from tests.system.support.oci_layout import BASE, write_image
 
 pytestmark = IN_CONTAINER
 
-_SHIPPED = Path(__file__).parents[3] / "images/rootfs/usr/lib"
+_SHIPPED = Path(__file__).parents[3] / "bootcpy/data/usr/lib"
 _UNITS = sorted((_SHIPPED / "systemd/system").glob("bootc-*"))
 _GENERATOR = _SHIPPED / "systemd/system-generators/bootc-systemd-generator"
 

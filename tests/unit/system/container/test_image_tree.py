@@ -133,9 +133,28 @@ def test_require_not_mounted_names_the_mount(root: Path) -> None:
         image_tree.require_not_mounted([root / "home"], {root / "home/cache"})
 
 
+def test_read_image_files(root: Path) -> None:
+    units = "usr/lib/systemd/system"
+    links = {
+        f"{units}/bootc-fetch-apply-updates.timer": "/dev/null",
+        f"{units}/multi-user.target.wants/bootc-boot-check.service": "../bootc-boot-check.service",
+    }
+    make(root, "usr/lib/bootc/grub-menu", *(f"{path} -> {to}" for path, to in links.items()))
+    name = "usr/lib/bootc/grub-menu"
+    assert image_tree.read_image_files(root) == {name: name, **links}
+
+
 def test_write_makes_directories_and_sets_the_mode(root: Path) -> None:
     file = ImageFile(path="usr/lib/bootc/x", text="#!/bin/sh\n", purpose="", mode=0o755)
     image_tree.write(root, file)
     assert (root / file.path).read_text(encoding="utf-8") == file.text
     assert stat.S_IMODE((root / file.path).stat().st_mode) == 0o755
     assert len(list((root / "usr/lib/bootc").iterdir())) == 1
+
+
+def test_write_makes_a_link(root: Path) -> None:
+    link = ImageFile(path="usr/lib/a/b", text="../c", purpose="", is_link=True)
+    image_tree.write(root, link)
+    assert str((root / link.path).readlink()) == "../c"
+    with pytest.raises(FileExistsError):
+        image_tree.write(root, link)
