@@ -1,9 +1,8 @@
 """Changing what boots next: staging a commit, holding it back, reordering, soft reboot."""
 
-import ctypes
 from collections.abc import Sequence
 
-from bootcpy.errors import BootcpyError, DeploymentError, NoSpaceError
+from bootcpy.errors import DeploymentError, NoSpaceError
 from bootcpy.model.boot.cmdline import split_kargs
 from bootcpy.model.boot.owned_kargs import KEY_PREFIX, OwnedKargs
 from bootcpy.model.host.deployments import Deployment, ImageRecord
@@ -14,6 +13,7 @@ from bootcpy.ostree.base.repo import explained
 from bootcpy.ostree.host.booted import open_sysroot
 from bootcpy.ostree.host.deployments import STAGED_LOCK
 from bootcpy.ostree.host.soft_reboot import forget as forget_soft_reboot
+from bootcpy.ostree.host.staging_locked import require_locks, stage_locked
 from bootcpy.ostree.host.sysroot import menu_generator
 from bootcpy.ostree.image.metadata import CACHED_CONFIG, CACHED_DIGEST, CACHED_MANIFEST
 
@@ -86,56 +86,17 @@ def _stage(
         # From here libostree takes keys that it does not know for the new entry.
         for source, owned in kargs.sources.items():
             config.set(f"{KEY_PREFIX}{source}", owned)
-    stage_tree = _stage_locked if locked else OSTree.Sysroot.stage_tree
     try:
         with explained(f"cannot stage {commit}"):
-            stage_tree(sysroot, stateroot, commit, origin, merge, list(kargs.kargs), None)
+            if locked:
+                stage_locked(sysroot, stateroot, commit, origin, merge, kargs.kargs)
+            else:
+                sysroot.stage_tree(stateroot, commit, origin, merge, list(kargs.kargs), None)
     except NoSpaceError:
         with explained("cannot remove what was begun"):
             open_sysroot().prepare_cleanup(None)
         raise
     STAGED_LOCK.unlink(missing_ok=True)  # of another program, for what is gone
-
-
-class _DeployOptions(ctypes.Structure):
-    """The start of OstreeSysrootDeployTreeOpts, of libostree's stable interface."""
-
-    _fields_ = (
-        ("locked", ctypes.c_int),
-        ("unused_bools", ctypes.c_int * 7),
-        ("unused_ints", ctypes.c_int * 8),
-        ("override_kernel_argv", ctypes.c_void_p),
-    )
-
-
-def _stage_locked(
-    sysroot: OSTree.Sysroot,
-    stateroot: str,
-    commit: str,
-    origin: GLib.KeyFile,
-    merge: OSTree.Deployment | None,
-    kargs: list[str],
-    cancellable: None,
-) -> None:
-    """Stage and hold back in one step: a shutdown between two steps would apply the update.
-
-    The bindings take the kernel arguments of these options for one string, so they are set
-    past them.
-    """
-    _require_locks(sysroot)
-    options = OSTree.SysrootDeployTreeOpts()
-    options.locked = True  # type: ignore[attr-defined]  # newer than the stubs: libostree 2023.8
-    address = hash(options)
-    if f"(void at {address:#x})" not in repr(options):  # so it is in every PyGObject so far
-        raise BootcpyError(
-            "these Python bindings of libostree cannot hold back what is staged",
-            hint="leave out --download-only, or install another version of PyGObject",
-        )
-    texts = [param.encode() for param in kargs]
-    arguments = (ctypes.c_char_p * (len(texts) + 1))(*texts, None)
-    structure = _DeployOptions.from_address(address)
-    structure.override_kernel_argv = ctypes.addressof(arguments)
-    sysroot.stage_tree_with_options(stateroot, commit, origin, merge, options, cancellable)
 
 
 def set_lock(*, locked: bool) -> None:
@@ -149,21 +110,13 @@ def set_lock(*, locked: bool) -> None:
     staged = sysroot.get_staged_deployment()
     if staged is None:
         raise DeploymentError("No staged deployment found", hint="run `bootc upgrade` first")
-    _require_locks(sysroot)
+    require_locks(sysroot)
     if locked:
         forget_soft_reboot(sysroot)
     if staged.is_finalization_locked() is not locked:  # type: ignore[attr-defined]  # as above
         with explained("cannot change the staged deployment"):
             sysroot.change_finalization(staged)  # type: ignore[attr-defined]  # as above
     STAGED_LOCK.unlink(missing_ok=True)  # of a program that knows no other way
-
-
-def _require_locks(sysroot: OSTree.Sysroot) -> None:
-    if not hasattr(sysroot, "change_finalization"):
-        raise BootcpyError(
-            "this libostree cannot hold a staged deployment back",
-            hint="it needs libostree 2023.8 or newer",
-        )
 
 
 def discard_staged() -> None:
