@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,8 +22,8 @@ from bootcpy.model.container.prepare import (
     require_image_build,
     require_usr_merged,
 )
+from bootcpy.system.files.directory_tree import DirectoryTree
 from tests.refusals import refused
-from tests.unit.model.image.trees import Link, TreeInMemory
 
 _RUN_IN_BUILD = "run it by RUN in a Containerfile; it rearranges the root file system it runs in"
 
@@ -113,18 +114,18 @@ def test_require_usr_merged_refuses(links: dict[str, str | None], name: str) -> 
         require_usr_merged(links)
 
 
-def test_modules_directories() -> None:
-    base = "usr/lib/modules"
-    files: dict[str, bytes | Link] = {
-        f"{base}/6.0/vmlinuz": b"",
-        f"{base}/6.1/kernel/a.ko": b"",
-        f"{base}/6.2": Link("6.1"),
-        f"{base}/README": b"",
-    }
-    assert modules_directories(TreeInMemory(files)) == (
+def test_modules_directories(tmp_path: Path) -> None:
+    base = tmp_path / "usr/lib/modules"
+    (base / "6.1/kernel").mkdir(parents=True)
+    (base / "6.0").mkdir()
+    (base / "6.0/vmlinuz").touch()
+    (base / "6.2").symlink_to("6.1")
+    (base / "README").touch()
+    assert modules_directories(DirectoryTree(tmp_path)) == (
         ModulesDirectory(version="6.0", has_vmlinuz=True, has_packaged_files=False),
         ModulesDirectory(version="6.1", has_vmlinuz=False, has_packaged_files=True),
     )
+    assert modules_directories(DirectoryTree(tmp_path / "usr")) == ()
 
 
 def modules(version: str, *, vmlinuz: bool = False, packaged: bool = True) -> ModulesDirectory:

@@ -139,9 +139,10 @@ def test_read_image_files(root: Path) -> None:
         f"{units}/bootc-fetch-apply-updates.timer": "/dev/null",
         f"{units}/multi-user.target.wants/bootc-boot-check.service": "../bootc-boot-check.service",
     }
-    make(root, "usr/lib/bootc/grub-menu", *(f"{path} -> {to}" for path, to in links.items()))
-    name = "usr/lib/bootc/grub-menu"
-    assert image_tree.read_image_files(root) == {name: name, **links}
+    make(root, *(f"{path} -> {to}" for path, to in links.items()))
+    files = ("usr/lib/bootc/grub-menu", f"{units}/bootc-boot-check.service")
+    make(root, *files)
+    assert image_tree.read_image_files(root) == {**{name: name for name in files}, **links}
 
 
 def test_write_makes_directories_and_sets_the_mode(root: Path) -> None:
