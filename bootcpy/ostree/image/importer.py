@@ -9,12 +9,14 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from bootcpy.errors import ImageContentError, NoSpaceError
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.base.progress_events import importing_event
 from bootcpy.model.host.space import Download, ran_out, require_repo_room, unpacked_size
+from bootcpy.model.image.missing import MissingLayers, WantedLayer, wanted_layers
 from bootcpy.model.image.oci import (
     Descriptor,
     ImageConfig,
@@ -24,7 +26,7 @@ from bootcpy.model.image.oci import (
     classify_layers,
 )
 from bootcpy.model.image.reference import ImageReference, Insecure, OstreeRemote, Signature
-from bootcpy.model.image.role import LayerRole, in_roles
+from bootcpy.model.image.role import LayerRole
 from bootcpy.model.layers.parts import total_cost
 from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.base.objects import commit_metadata
@@ -32,7 +34,7 @@ from bootcpy.ostree.base.repo import drop_staged, open_repo, resolve
 from bootcpy.ostree.base.space import read_repo_space
 from bootcpy.ostree.image.merge import merge_layers
 from bootcpy.ostree.image.metadata import KEY_CONFIG, KEY_MANIFEST
-from bootcpy.ostree.image.pull_report import Missing, Reporter
+from bootcpy.ostree.image.pull_report import Reporter
 from bootcpy.ostree.image.refs import find_image_commit
 from bootcpy.ostree.image.verified import (
     CheckedLayers,
@@ -45,7 +47,6 @@ from bootcpy.ostree.image.verified import (
 )
 from bootcpy.ostree.layers import embedded, streamed, unpacked
 from bootcpy.ostree.layers.commits import blob_ref
-from bootcpy.ostree.layers.fetch import WantedLayer
 from bootcpy.system.files.write_behind import WriteBehind
 from bootcpy.system.image.containers_storage import find_layer_trees, image_id_of
 from bootcpy.system.image.skopeo import OpenedImage
@@ -123,33 +124,35 @@ def import_layers(
     plan = classify_layers(image.manifest, image.config)
     if plan.commit is None:
         embedded.require_embedded(signature, name=image.reference.name)
-    missing = _find_missing(repo, image, plan, _foreseen_role(repo, repo_path, plan))
+    role = _foreseen_role(repo, repo_path, plan)
+    missing_base = _find_missing(repo, _wanted(image, plan, role, ordinary=False))
+    missing = missing_base + _find_missing(repo, _wanted(image, plan, role, ordinary=True))
     download = _download(repo, record_as, image, missing)
     warning = require_repo_room(download, read_repo_space(repo, repo_path))
     before_fetch(download)
-    progress.note(missing.describe())
-    for note in (missing.describe_unchecked(), warning):
+    for note in (missing.describe(), missing.describe_unchecked(), warning):
         if note:
             progress.note(note)
     with _telling_of_room(repo, repo_path, download), WriteBehind(repo_path) as disk:
-
-        def report_of(missing: Missing) -> Reporter:
-            report = Reporter(image, missing, progress, name=record_as.name)
-            if not fsync:  # else libostree writes out every layer as it ends
-                report.on_event(disk.nudge)
-            return report
-
-        task = _Import(repo_path, repo, image, missing, report_of(missing), fsync=fsync)
-        base = task.base(plan.commit, signature) if plan.commit else None
-        role = embedded.role_of_layers_over(repo_path, base)
-        if role is not missing.tree_role:  # which the embedded commit had to tell
-            found = missing.over_base(_find_missing(repo, image, plan, role))
+        report_on = partial(
+            Reporter,
+            image,
+            progress=progress,
+            name=record_as.name,
+            # With fsync libostree writes out every layer as it ends.
+            also=None if fsync else disk.nudge,
+        )
+        task = _Import(repo_path, repo, image, report_on(missing), fsync=fsync)
+        base = task.base(plan.commit, missing_base.layers, signature) if plan.commit else None
+        foreseen, role = role, embedded.role_of_layers_over(repo_path, base)
+        if role is not foreseen:  # which the embedded commit had to tell
+            found = missing_base + _find_missing(repo, _wanted(image, plan, role, ordinary=True))
             if found.describe() != missing.describe():
                 progress.note(found.describe())
-            task = replace(task, missing=found, report=report_of(found))
-            for index in found.embedded():
-                task.report.finished(index)
-        task.derived(has_base=base is not None)
+            missing, task = found, replace(task, report=report_on(found))
+            for layer in missing_base.layers:
+                task.report.finished(layer)
+        task.ordinary([each for each in missing.layers if each.role.is_ordinary], over=base)
     checked, _ = find_layers(repo, plan, role)
     if checked is None:
         raise AssertionError(f"layers of {image.reference} were imported but have no refs")
@@ -176,32 +179,28 @@ def _recorded_layers(repo: OSTree.Repo, merged: str) -> list[tuple[Descriptor, s
     return list(zip(manifest.layers, config.diff_ids, strict=False))
 
 
-def _find_missing(
-    repo: OSTree.Repo, image: OpenedImage, plan: LayerPlan, tree_role: LayerRole
-) -> Missing:
-    """Find out what is not here, and have the refs of others agree with what is."""
+def _wanted(
+    image: OpenedImage, plan: LayerPlan, tree_role: LayerRole, *, ordinary: bool
+) -> list[WantedLayer]:
+    """Return the ordinary layers of an image, or those of its embedded commit."""
     delivered = dict(zip((blob.digest for blob in image.manifest.layers), image.blobs, strict=True))
-    missing = Missing(tree_role)
-    seen: set[tuple[LayerRole, str]] = set()
-    for role, layer in in_roles(plan, tree_role):
-        known = find_layer(repo, role, layer.diff_id) is not None
-        if known:
-            correct_shared(repo, role, layer)
-        if (role, layer.diff_id) in seen:
-            continue
-        seen.add((role, layer.diff_id))
-        if known:
-            missing.present += 1
-            missing.present_bytes += layer.blob.size_bytes
-            continue
-        missing.layers.append(WantedLayer(layer, delivered[layer.blob.digest], role))
-        if resolve(repo, blob_ref(layer.blob.digest)) is not None:
-            missing.unchecked.add(layer.blob.digest)
-    return missing
+    layers = wanted_layers(plan, tree_role, delivered)
+    return [each for each in layers if each.role.is_ordinary is ordinary]
+
+
+def _find_missing(repo: OSTree.Repo, wanted: Sequence[WantedLayer]) -> MissingLayers:
+    """Find out what is not here, and have the refs of others agree with what is."""
+    checked = {each for each in wanted if find_layer(repo, each.role, each.layer.diff_id)}
+    for each in wanted:
+        if each in checked:
+            correct_shared(repo, each.role, each.layer)
+    digests = {each.layer.blob.digest for each in wanted if each not in checked}
+    stored = {digest for digest in digests if resolve(repo, blob_ref(digest)) is not None}
+    return MissingLayers.of(wanted, checked=checked, stored=stored)
 
 
 def _download(
-    repo: OSTree.Repo, record_as: ImageReference, image: OpenedImage, missing: Missing
+    repo: OSTree.Repo, record_as: ImageReference, image: OpenedImage, missing: MissingLayers
 ) -> Download:
     """Return how large what is missing is, beside what it replaces of the version that is here."""
     commit = find_image_commit(repo, record_as)
@@ -236,100 +235,82 @@ def _telling_of_room(repo: OSTree.Repo, repo_path: Path, download: Download) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Import:
-    """One import under way: stores the missing layers and sets the refs of each."""
+    """One import under way: stores missing layers and sets the refs of each."""
 
     repo_path: Path
     repo: OSTree.Repo
     image: OpenedImage
-    missing: Missing
     report: Reporter
     fsync: bool = field(kw_only=True)
 
-    def base(self, commit_layer: Layer, signature: Signature) -> str:
-        """Import the embedded commit, signed as `signature` demands, and return it."""
-        indexes = self.missing.embedded()
-        stored = embedded.import_base(
-            self.repo_path,
-            self.image,
-            self._wanted(indexes),
-            signature=signature,
-            fsync=self.fsync,
-            progress=self._counting(indexes),
+    def base(self, layer: Layer, missing: Sequence[WantedLayer], signature: Signature) -> str:
+        """Return the commit embedded in `layer`, signed as `signature` demands.
+
+        `missing` are those of its layers that are not here yet.
+        """
+        self._record(
+            embedded.import_base(
+                self.repo_path,
+                self.image,
+                missing,
+                signature=signature,
+                fsync=self.fsync,
+                progress=self.report.counted,
+            )
         )
-        self._set_refs(indexes, stored)
-        commit = find_layer(self.repo, LayerRole.COMMIT, commit_layer.diff_id)
+        commit = find_layer(self.repo, LayerRole.COMMIT, layer.diff_id)
         if commit is None:
-            raise AssertionError(f"layer {commit_layer.blob.digest} was imported but has no ref")
+            raise AssertionError(f"layer {layer.blob.digest} was imported but has no ref")
         embedded.require_signed(self.repo, commit, signature)
         return commit
 
-    def derived(self, *, has_base: bool) -> None:
-        """Import the ordinary layers: those that podman has unpacked straight from there."""
-        indexes = self.missing.derived()
+    def ordinary(self, layers: Sequence[WantedLayer], *, over: str | None) -> None:
+        """Import ordinary layers `over` a base: those podman has unpacked straight from there."""
         # With a base, what podman unpacked is not what the layers hold: see REPO_PREFIX.
-        local = {} if has_base else _unpacked_layers(self.image, self._wanted(indexes))
-        by_tree = {indexes[position]: layer for position, layer in local.items()}
-        if by_tree:
-            self._from_trees(by_tree)
-        by_stream = [index for index in indexes if index not in by_tree]
-        if by_stream:
-            stored = streamed.store_layers(
-                self.repo_path,
-                self.image,
-                self._wanted(by_stream),
-                workers=_WORKERS,
-                fsync=self.fsync,
-                allow_nonusr=self.missing.tree_role is LayerRole.TREE,
-                progress=self._counting(by_stream),
+        from_trees = {} if over else _unpacked_layers(self.image, layers)
+        if from_trees:
+            cost = sum(total_cost(layer.scanned) for layer in from_trees.values())
+            self._record(
+                unpacked.store_layers(
+                    self.repo_path,
+                    from_trees,
+                    workers=_WORKERS,
+                    fsync=self.fsync,
+                    done=self.report.shared(cost, from_trees),
+                )
             )
-            self._set_refs(by_stream, stored)
+        by_stream = [each for each in layers if each not in from_trees]
+        if by_stream:
+            self._record(
+                streamed.store_layers(
+                    self.repo_path,
+                    self.image,
+                    by_stream,
+                    workers=_WORKERS,
+                    fsync=self.fsync,
+                    progress=self.report.counted,
+                )
+            )
 
-    def _from_trees(self, layers: dict[int, unpacked.UnpackedLayer]) -> None:
-        indexes = list(layers)
-        cost = sum(total_cost(layer.scanned) for layer in layers.values())
-        stored = unpacked.store_layers(
-            self.repo_path,
-            list(layers.values()),
-            workers=_WORKERS,
-            fsync=self.fsync,
-            done=self.report.shared(cost, indexes),
-        )
-        self._set_refs(indexes, stored)
-
-    def _wanted(self, indexes: Sequence[int]) -> list[WantedLayer]:
-        return [self.missing.layers[index] for index in indexes]
-
-    def _counting(self, indexes: Sequence[int]) -> Callable[[dict[int, int]], None]:
-        return lambda counts: self.report.counted({
-            indexes[position]: count for position, count in counts.items()
-        })
-
-    def _set_refs(self, indexes: Sequence[int], stored: Generator[tuple[int, str]]) -> None:
+    def _record(self, stored: Generator[tuple[WantedLayer, str]]) -> None:
         """Set each layer's refs as soon as it is there; the work on layers ends with this.
 
         What is here was checked: a tar that came through skopeo against its diff_id, and
         what podman unpacked against podman's own record of the same digest.
         """
         with closing(stored):
-            for position, commit in stored:
-                index = indexes[position]
-                wanted = self.missing.layers[index]
+            for wanted, commit in stored:
                 record_layer(self.repo, wanted.role, wanted.layer, commit)
-                self.report.finished(index)
+                self.report.finished(wanted)
 
 
 def _unpacked_layers(
-    image: OpenedImage, wanted: Sequence[WantedLayer]
-) -> dict[int, unpacked.UnpackedLayer]:
-    """Return the layers that can be read from podman's storage, by index in `wanted`."""
+    image: OpenedImage, layers: Sequence[WantedLayer]
+) -> dict[WantedLayer, unpacked.UnpackedLayer]:
+    """Return those of the layers that can be read from podman's storage."""
     image_id = image_id_of(image.reference)
     trees = find_layer_trees(image_id, image.config.diff_ids) if image_id else None
     if trees is None:
         return {}
-    position = {diff_id: index for index, diff_id in enumerate(image.config.diff_ids)}
-    found: dict[int, unpacked.UnpackedLayer] = {}
-    for index, item in enumerate(wanted):
-        layer = unpacked.scan(trees[position[item.layer.diff_id]])
-        if layer is not None:
-            found[index] = layer
-    return found
+    found = {each: unpacked.scan(trees[each.layer.diff_id]) for each in layers}
+    return {each: layer for each, layer in found.items() if layer is not None}

@@ -5,19 +5,21 @@ files; what follows are ordinary layers over it (`bootcpy.model.image.oci.classi
 """
 
 import os
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.errors import ImageContentError
 from bootcpy.model.boot.bootable import prepare_root_conf, protects_toplevel
+from bootcpy.model.image.missing import WantedLayer
 from bootcpy.model.image.oci import require_diff_id
 from bootcpy.model.image.reference import OstreeRemote, Signature
 from bootcpy.model.image.role import LayerRole
 from bootcpy.ostree.base.bindings import GLib, OSTree
 from bootcpy.ostree.base.commit_tree import CommitTree
+from bootcpy.ostree.base.objects import octets
 from bootcpy.ostree.base.repo import explained, open_repo, transaction
 from bootcpy.ostree.layers.embedded_objects import (
     StoredCommitLayer,
@@ -27,40 +29,28 @@ from bootcpy.ostree.layers.embedded_objects import (
     store_commit_layer,
     write_embedded,
 )
-from bootcpy.ostree.layers.fetch import BegunLayer, LayerJob, WantedLayer, fetch_layers
+from bootcpy.ostree.layers.fetch import BegunLayer, LayerJob, fetch_layers
 from bootcpy.system.image.skopeo import OpenedImage
+from bootcpy.system.layers.tar import ByteCounter
 from bootcpy.system.process.child import Child
 
 _AT_ONCE = min(os.cpu_count() or 1, 4)  # each layer keeps one processor busy
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """What all layers of one import have in common; `remote` is whose signature is demanded."""
-
-    repo_path: Path
-    fsync: bool
-    remote: str | None
-
-
 class _ObjectsJob(LayerJob):
     """A layer whose objects a child stores, in a transaction that its parent holds."""
 
-    def __init__(self, begun: BegunLayer, options: _Options, stack: ExitStack) -> None:
-        super().__init__(begun)
-        # The child first, then the transaction: it must not end while the child writes.
-        self._stack = stack.enter_context(ExitStack())
-        self._repo = open_repo(options.repo_path)
-        self._repo.set_disable_fsync(not options.fsync)
-        with explained(_cannot_store(begun.wanted)):
-            self._stack.enter_context(transaction(self._repo))
-        self._child = self._stack.enter_context(Child(lambda: self._store(options.remote)))
-        os.close(begun.blob.fd)
-
-    def _store(self, remote: str | None) -> StoredLayer:
-        if self.wanted.role is LayerRole.COMMIT:
-            return store_commit_layer(self._repo, self.blob.fd, self.counter, remote=remote)
-        return store_chunk(self._repo, self.blob.fd, self.counter)
+    def __init__(
+        self,
+        begun: BegunLayer,
+        counter: ByteCounter,
+        child: Child[StoredLayer],
+        end: Callable[[], None],
+    ) -> None:
+        """Wait for `child`, which stores the layer; `end` ends the transaction."""
+        super().__init__(begun, counter)
+        self._child = child
+        self._end = end
 
     @property
     def children(self) -> Sequence[Child[StoredLayer]]:
@@ -83,8 +73,31 @@ class _ObjectsJob(LayerJob):
         stored = self._result()
         require_diff_id(stored.diff_id, self.wanted.layer)
         with explained(_cannot_store(self.wanted)):
-            self._stack.close()
+            self._end()
         return stored
+
+
+@contextmanager
+def _storing_objects(
+    begun: BegunLayer, *, repo_path: Path, fsync: bool, remote: str | None
+) -> Generator[_ObjectsJob]:
+    """Have a child store a layer as it flows, for as long; `remote` is whose signature counts."""
+    repo = open_repo(repo_path)
+    repo.set_disable_fsync(not fsync)
+    counter = ByteCounter()
+
+    def store() -> StoredLayer:
+        if begun.wanted.role is LayerRole.COMMIT:
+            return store_commit_layer(repo, begun.blob.fd, counter, remote=remote)
+        return store_chunk(repo, begun.blob.fd, counter)
+
+    # The child ends first, then the transaction: it must not end while the child writes.
+    with ExitStack() as stack:
+        with explained(_cannot_store(begun.wanted)):
+            stack.enter_context(transaction(repo))
+        child = stack.enter_context(Child(store))
+        os.close(begun.blob.fd)
+        yield _ObjectsJob(begun, counter, child, stack.close)
 
 
 def _cannot_store(wanted: WantedLayer) -> str:
@@ -98,14 +111,14 @@ def import_base(
     *,
     signature: Signature,
     fsync: bool,
-    progress: Callable[[dict[int, int]], None],
-) -> Generator[tuple[int, str]]:
-    """Fetch and store the layers of an embedded commit; yield each one's index and commit.
+    progress: Callable[[Mapping[WantedLayer, int]], None],
+) -> Generator[tuple[WantedLayer, str]]:
+    """Fetch and store the layers of an embedded commit; yield each one with its commit.
 
     `wanted` are those that are missing. The commit layer is yielded after all others, and
     after every object was found that the commit names, so that its ref, once written, names
     a whole commit: it is not written before. `progress` is told the bytes read so far of
-    the layers under way, by index.
+    the layers under way.
 
     Raises:
         ImageUnavailableError: the source failed.
@@ -114,26 +127,22 @@ def import_base(
         NoSpaceError: the file system is full.
     """
     remote = signature.name if isinstance(signature, OstreeRemote) else None
-    options = _Options(repo_path, fsync=fsync, remote=remote)
-    commit: tuple[int, StoredCommitLayer] | None = None
-
-    def start(begun: BegunLayer, stack: ExitStack) -> _ObjectsJob:
-        return _ObjectsJob(begun, options, stack)
-
+    start = partial(_storing_objects, repo_path=repo_path, fsync=fsync, remote=remote)
+    commit: tuple[WantedLayer, StoredCommitLayer] | None = None
     fetched = fetch_layers(image, wanted, start, at_once=_AT_ONCE, progress=progress)
     with closing(fetched) as jobs:
         for job in jobs:
             stored = job.stored()
             if isinstance(stored, StoredCommitLayer):
-                commit = job.index, stored
+                commit = job.wanted, stored
             else:
-                yield job.index, stored.commit
+                yield job.wanted, stored.commit
     if commit is not None:
-        index, layer = commit
+        layer, found = commit
         repo = open_repo(repo_path)
         repo.set_disable_fsync(not fsync)
-        write_embedded(repo, layer, verified=remote is not None)
-        yield index, layer.commit
+        write_embedded(repo, found, verified=remote is not None)
+        yield layer, found.commit
 
 
 def require_signed(repo: OSTree.Repo, commit: str, signature: Signature) -> None:
@@ -153,13 +162,9 @@ def require_signed(repo: OSTree.Repo, commit: str, signature: Signature) -> None
         repo,
         signature.name,
         commit,
-        _octets(variant),
-        None if signatures is None else _octets(signatures),
+        octets(variant),
+        None if signatures is None else octets(signatures),
     )
-
-
-def _octets(variant: GLib.Variant) -> bytes:
-    return bytes(variant.get_data_as_bytes().get_data() or b"")
 
 
 def require_embedded(signature: Signature, *, name: str) -> None:

@@ -6,17 +6,16 @@ that answer and for the children in the same select().
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from select import select
 from typing import Any, TypeVar
 
 from bootcpy.errors import ImageContentError, ImageError, StalledError
 from bootcpy.model.image.failures import explain_blob_failure
-from bootcpy.model.image.oci import Descriptor, Layer
+from bootcpy.model.image.missing import WantedLayer
 from bootcpy.model.image.patience import explain_stall
-from bootcpy.model.image.role import LayerRole
 from bootcpy.system.image.proxy import ProxyRequestError, ProxyStalledError
 from bootcpy.system.image.skopeo import BlobStream, OpenedImage
 from bootcpy.system.layers.tar import ByteCounter
@@ -24,18 +23,6 @@ from bootcpy.system.process.child import Child
 from bootcpy.system.process.stalls import PipeProbe, Watch
 
 _PROGRESS_INTERVAL_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class WantedLayer:
-    """A layer to fetch: what the image calls it, and what the source delivers for it.
-
-    `role` is what it is in the image, and so what it is stored as.
-    """
-
-    layer: Layer
-    blob: Descriptor
-    role: LayerRole
 
 
 @contextmanager
@@ -54,9 +41,8 @@ def naming_layer(wanted: WantedLayer) -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class BegunLayer:
-    """A layer that flows: its index among those wanted, its blob, and what watches its pipe."""
+    """A layer that flows: its blob, and what watches its pipe."""
 
-    index: int
     wanted: WantedLayer
     blob: BlobStream
     pipe: PipeProbe
@@ -65,13 +51,12 @@ class BegunLayer:
 class LayerJob(ABC):
     """A layer under way: its blob, and the children that take it in."""
 
-    def __init__(self, begun: BegunLayer, counter: ByteCounter | None = None) -> None:
-        """Begin; the children of the job own the blob's descriptor and move the counter."""
-        self.index = begun.index
+    def __init__(self, begun: BegunLayer, counter: ByteCounter) -> None:
+        """Keep what is under way; the job's children read the blob and move the counter."""
         self.wanted = begun.wanted
         self.blob = begun.blob
         self.pipe = begun.pipe
-        self.counter = counter or ByteCounter()
+        self.counter = counter
         self.delivered = False  # the proxy has confirmed size and digest
 
     @property
@@ -109,16 +94,15 @@ _Job = TypeVar("_Job", bound=LayerJob)
 def fetch_layers(
     image: OpenedImage,
     wanted: Sequence[WantedLayer],
-    start: Callable[[BegunLayer, ExitStack], _Job],
+    start: Callable[[BegunLayer], AbstractContextManager[_Job]],
     *,
     at_once: int,
-    progress: Callable[[dict[int, int]], None],
+    progress: Callable[[Mapping[WantedLayer, int]], None],
 ) -> Generator[_Job]:
     """Fetch layers and yield each one's job when it is delivered and its children have ended.
 
-    `start` makes the job of a blob that begins to flow; its children end with the stack
-    at the latest. `progress` is told the bytes read so far of the layers under way, by
-    their index in `wanted`.
+    `start` makes the job of a blob that begins to flow; its children end with that context
+    at the latest. `progress` is told the bytes read so far of the layers under way.
 
     Raises:
         StalledError: the source sends nothing any more.
@@ -127,23 +111,25 @@ def fetch_layers(
         BootcpyError: what went wrong in a child that stopped reading.
     """
 
-    def start_one(blobs: Sequence[BegunLayer], stack: ExitStack) -> list[_Job]:
-        return [start(begun, stack) for begun in blobs]
+    @contextmanager
+    def start_one(blobs: Sequence[BegunLayer]) -> Generator[list[_Job]]:
+        (begun,) = blobs
+        with start(begun) as job:
+            yield [job]
 
-    groups = [[index] for index in range(len(wanted))]
-    yield from fetch_groups(image, wanted, groups, start_one, at_once=at_once, progress=progress)
+    groups = [[each] for each in wanted]
+    yield from fetch_groups(image, groups, start_one, at_once=at_once, progress=progress)
 
 
 def fetch_groups(
     image: OpenedImage,
-    wanted: Sequence[WantedLayer],
-    groups: Sequence[Sequence[int]],
-    start: Callable[[Sequence[BegunLayer], ExitStack], Sequence[_Job]],
+    groups: Sequence[Sequence[WantedLayer]],
+    start: Callable[[Sequence[BegunLayer]], AbstractContextManager[Sequence[_Job]]],
     *,
     at_once: int,
-    progress: Callable[[dict[int, int]], None],
+    progress: Callable[[Mapping[WantedLayer, int]], None],
 ) -> Generator[_Job]:
-    """Fetch layers as `fetch_layers` does, those of one group of indexes at the same time.
+    """Fetch layers as `fetch_layers` does, those of one group at the same time.
 
     `start` makes the jobs of a group whose blobs begin to flow; `at_once` counts groups.
 
@@ -158,8 +144,8 @@ def fetch_groups(
         while todo or running:
             if asked is None:
                 while todo and len(running) < at_once:
-                    begun = [_begin(image, at, wanted[at], children) for at in todo.pop(0)]
-                    running.append(list(start(begun, children)))
+                    begun = [_begin(image, each, children) for each in todo.pop(0)]
+                    running.append(list(children.enter_context(start(begun))))
                 jobs = [job for group in running for job in group]
                 asked = next((job for job in jobs if not job.delivered), None)
                 if asked:
@@ -173,7 +159,7 @@ def fetch_groups(
                 [],
                 0 if None in waiting else _PROGRESS_INTERVAL_S,
             )
-            progress({job.index: job.counter.value for job in jobs})
+            progress({job.wanted: job.counter.value for job in jobs})
             if asked and image in ready:
                 _take_answer(image, asked)
                 asked.pipe.close()
@@ -188,11 +174,11 @@ def fetch_groups(
             running = [group for group in running if group]
 
 
-def _begin(image: OpenedImage, index: int, wanted: WantedLayer, stack: ExitStack) -> BegunLayer:
+def _begin(image: OpenedImage, wanted: WantedLayer, stack: ExitStack) -> BegunLayer:
     blob = _start_blob(image, wanted)
     pipe = PipeProbe(blob.fd)
     stack.callback(pipe.close)
-    return BegunLayer(index, wanted, blob, pipe)
+    return BegunLayer(wanted, blob, pipe)
 
 
 def _start_blob(image: OpenedImage, wanted: WantedLayer) -> BlobStream:

@@ -5,25 +5,22 @@ A child stores one large layer, or several small ones, in a transaction that its
 
 import errno
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bootcpy.errors import NoSpaceError
+from bootcpy.model.image.missing import WantedLayer
 from bootcpy.model.image.oci import require_diff_id
+from bootcpy.model.image.role import LayerRole
 from bootcpy.model.layers.groups import group_layers
 from bootcpy.model.layers.tree import TreeRef
 from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.base.repo import explained, open_repo, transaction
 from bootcpy.ostree.layers.commits import LayerTraits, write_layer
-from bootcpy.ostree.layers.fetch import (
-    BegunLayer,
-    LayerJob,
-    WantedLayer,
-    fetch_groups,
-    naming_layer,
-)
+from bootcpy.ostree.layers.fetch import BegunLayer, LayerJob, fetch_groups, naming_layer
 from bootcpy.ostree.layers.store import RepoDirectories, RepoObjects, temporary_directory
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.system.layers.filter import build_layer, read_layer
@@ -46,45 +43,26 @@ class _StoredLayer:
 class _Group:
     """Layers that one child stores, one after the other, in one transaction."""
 
-    def __init__(self, blobs: Sequence[BegunLayer], options: "_Options", stack: ExitStack) -> None:
-        # The child first, then the transaction: it must not end while the child writes.
-        self._stack = stack.enter_context(ExitStack())
+    def __init__(
+        self,
+        repo: OSTree.Repo,
+        blobs: Sequence[BegunLayer],
+        child: Child[list[_StoredLayer]],
+        end: Callable[[], None],
+    ) -> None:
+        """Wait for `child`, which stores `blobs` in `repo`; `end` ends the transaction."""
+        self.child = child
+        self._repo = repo
         self._blobs = blobs
-        self._commits: list[str] | None = None
-        self.counters = [ByteCounter() for _ in blobs]
-        self._repo = open_repo(options.repo_path)
-        self._repo.set_disable_fsync(not options.fsync)
-        with _storing(blobs[0].wanted):
-            self._stack.enter_context(transaction(self._repo))
-        self.child: Child[list[_StoredLayer]] = self._stack.enter_context(
-            Child(lambda: self._store_all(allow_nonusr=options.allow_nonusr))
-        )
-        for begun in blobs:
-            os.close(begun.blob.fd)
-
-    def _store_all(self, *, allow_nonusr: bool) -> list[_StoredLayer]:
-        objects = RepoObjects(self._repo)
-        stored: list[_StoredLayer] = []
-        for begun, counter in zip(self._blobs, self.counters, strict=True):
-            with naming_layer(begun.wanted), _storing(begun.wanted):
-                stored.append(
-                    _store(
-                        self._repo,
-                        objects,
-                        begun.blob.fd,
-                        counter,
-                        allow_nonusr=allow_nonusr,
-                        in_process=len(self._blobs) > 1,
-                    )
-                )
-        return stored
+        self._end = end
+        self._commits: dict[WantedLayer, str] | None = None
 
     @property
     def is_done(self) -> bool:
         """Whether the child has ended and its transaction too."""
         return self._commits is not None
 
-    def commits(self) -> list[str]:
+    def commits(self) -> dict[WantedLayer, str]:
         """Wait for the child, write the layers' commits, and return them; they are durable then.
 
         Raises:
@@ -93,13 +71,13 @@ class _Group:
         """
         if self._commits is None:
             stored = self.child.result()
-            commits: list[str] = []
+            commits: dict[WantedLayer, str] = {}
             for layer, begun in zip(stored, self._blobs, strict=True):
                 require_diff_id(layer.diff_id, begun.wanted.layer)
                 with _storing(begun.wanted):
-                    commits.append(write_layer(self._repo, layer.tree, layer.traits))
+                    commits[begun.wanted] = write_layer(self._repo, layer.tree, layer.traits)
             with _storing(self._blobs[-1].wanted):
-                self._stack.close()
+                self._end()
             self._commits = commits
         return self._commits
 
@@ -107,10 +85,10 @@ class _Group:
 class _GroupedJob(LayerJob):
     """One layer of a group."""
 
-    def __init__(self, group: _Group, position: int, begun: BegunLayer) -> None:
-        super().__init__(begun, group.counters[position])
+    def __init__(self, group: _Group, begun: BegunLayer, counter: ByteCounter) -> None:
+        """Stand for one of the layers that `group` stores."""
+        super().__init__(begun, counter)
         self._group = group
-        self._position = position
 
     @property
     def children(self) -> Sequence[Child[list[_StoredLayer]]]:
@@ -125,16 +103,7 @@ class _GroupedJob(LayerJob):
         Raises:
             BootcpyError: see `_Group.commits`.
         """
-        return self._group.commits()[self._position]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
-    """What all layers of one import have in common."""
-
-    repo_path: Path
-    fsync: bool
-    allow_nonusr: bool
+        return self._group.commits()[self.wanted]
 
 
 @contextmanager
@@ -154,19 +123,57 @@ def _storing(wanted: WantedLayer) -> Generator[None]:
             raise NoSpaceError(f"{what}: {e.strerror}") from e
 
 
+@contextmanager
+def _storing_group(
+    blobs: Sequence[BegunLayer], *, repo_path: Path, fsync: bool
+) -> Generator[list[_GroupedJob]]:
+    """Have a child store layers as they flow, for as long; yield the job of each."""
+    repo = open_repo(repo_path)
+    repo.set_disable_fsync(not fsync)
+    counters = [ByteCounter() for _ in blobs]
+    # The child ends first, then the transaction: it must not end while the child writes.
+    with ExitStack() as stack:
+        with _storing(blobs[0].wanted):
+            stack.enter_context(transaction(repo))
+        child = stack.enter_context(Child(lambda: _store_all(repo, blobs, counters)))
+        for begun in blobs:
+            os.close(begun.blob.fd)
+        group = _Group(repo, blobs, child, stack.close)
+        yield [
+            _GroupedJob(group, begun, counter)
+            for begun, counter in zip(blobs, counters, strict=True)
+        ]
+
+
+def _store_all(
+    repo: OSTree.Repo, blobs: Sequence[BegunLayer], counters: Sequence[ByteCounter]
+) -> list[_StoredLayer]:
+    """Store the layers of a group, one after the other; runs in a child."""
+    objects = RepoObjects(repo)
+    stored: list[_StoredLayer] = []
+    for begun, counter in zip(blobs, counters, strict=True):
+        with naming_layer(begun.wanted), _storing(begun.wanted):
+            stored.append(_store(repo, objects, begun, counter, in_process=len(blobs) > 1))
+    return stored
+
+
 def _store(
     repo: OSTree.Repo,
     objects: RepoObjects,
-    blob_fd: int,
+    begun: BegunLayer,
     counter: ByteCounter,
     *,
-    allow_nonusr: bool,
     in_process: bool,
 ) -> _StoredLayer:
     place = temporary_directory(repo)
     with SpilledSort(place) as records:
         summary = read_layer(
-            blob_fd, objects, records, counter, allow_nonusr=allow_nonusr, in_process=in_process
+            begun.blob.fd,
+            objects,
+            records,
+            counter,
+            allow_nonusr=begun.wanted.role is LayerRole.TREE,
+            in_process=in_process,
         )
         tree = build_layer(
             records, RepoDirectories(repo, objects), place, hard_links=bool(summary.hard_links)
@@ -185,28 +192,20 @@ def store_layers(
     *,
     workers: int,
     fsync: bool,
-    allow_nonusr: bool,
-    progress: Callable[[dict[int, int]], None],
-) -> Generator[tuple[int, str]]:
-    """Fetch and store layers; yield each one's index in `wanted` and its commit.
+    progress: Callable[[Mapping[WantedLayer, int]], None],
+) -> Generator[tuple[WantedLayer, str]]:
+    """Fetch and store ordinary layers; yield each one with its commit.
 
-    `progress` is told the bytes read so far of the layers under way, by index.
+    `progress` is told the bytes read so far of the layers under way.
 
     Raises:
         ImageUnavailableError: the source failed.
         ImageContentError: a layer is corrupt or is not the one the image names.
         NoSpaceError: the file system is full.
     """
-    options = _Options(repo_path=repo_path, fsync=fsync, allow_nonusr=allow_nonusr)
-
-    def start(blobs: Sequence[BegunLayer], stack: ExitStack) -> list[_GroupedJob]:
-        group = _Group(blobs, options, stack)
-        return [_GroupedJob(group, position, begun) for position, begun in enumerate(blobs)]
-
-    groups = group_layers([layer.blob.size_bytes for layer in wanted])
+    groups = group_layers(wanted, lambda layer: layer.blob.size_bytes)
+    start = partial(_storing_group, repo_path=repo_path, fsync=fsync)
     # Closed here, whatever happens: transactions that failed are to end before that is reported.
-    with closing(
-        fetch_groups(image, wanted, groups, start, at_once=workers, progress=progress)
-    ) as jobs:
+    with closing(fetch_groups(image, groups, start, at_once=workers, progress=progress)) as jobs:
         for job in jobs:
-            yield job.index, job.commit()
+            yield job.wanted, job.commit()

@@ -6,12 +6,14 @@ it does whenever podman runs the image. Several children store parts of all laye
 
 import logging
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from select import select
 
+from bootcpy.model.image.missing import WantedLayer
 from bootcpy.model.layers.parts import Cut, Extent, ScannedDirectory, batches, cut, total_cost
 from bootcpy.model.layers.tar_paths import OPAQUE_MARKER, WHITEOUT_PREFIX, Kept, map_path
 from bootcpy.model.layers.tree import Directory, TreeRef, split_path
@@ -60,54 +62,45 @@ def scan(tree: Path) -> UnpackedLayer | None:
 
 def store_layers(
     repo_path: Path,
-    layers: Sequence[UnpackedLayer],
+    layers: Mapping[WantedLayer, UnpackedLayer],
     *,
     workers: int,
     fsync: bool,
     done: Callable[[int], None],
-) -> Generator[tuple[int, str]]:
-    """Store layers and yield each one's index and commit as it is complete.
+) -> Generator[tuple[WantedLayer, str]]:
+    """Store layers and yield each one with its commit as it is complete.
 
     `done` is told the cost of every finished batch, for progress.
 
     Raises:
         NoSpaceError, BootcpyError: a file cannot be stored.
     """
-    todo: list[tuple[int, list[Cut]]] = []
-    waiting: list[int] = []
-    for index, layer in enumerate(layers):
+    todo: list[tuple[WantedLayer, list[Cut]]] = []
+    waiting: dict[WantedLayer, int] = {}
+    for wanted, layer in layers.items():
         limit = max(total_cost(layer.scanned) // _BATCHES_PER_LAYER, _SMALLEST_BATCH)
         grouped = batches(cut(layer.scanned, limit=limit), limit=limit)
-        todo += [(index, batch) for batch in grouped]
-        waiting.append(len(grouped))
-    stored: list[Stored] = [[] for _ in layers]
+        todo += [(wanted, batch) for batch in grouped]
+        waiting[wanted] = len(grouped)
+    stored: dict[WantedLayer, Stored] = {wanted: [] for wanted in layers}
     repo = open_repo(repo_path)
     repo.set_disable_fsync(not fsync)
     with ExitStack() as children:
-        running: dict[Child[list[TreeRef]], tuple[int, list[Cut]]] = {}
+        running: dict[Child[list[TreeRef]], tuple[WantedLayer, list[Cut]]] = {}
         while todo or running:
             while todo and len(running) < workers:
-                index, batch = todo.pop(0)
-                child = children.enter_context(
-                    Child(_batch_work(repo_path, layers[index].tree, batch, fsync=fsync))
-                )
-                running[child] = (index, batch)
+                wanted, batch = todo.pop(0)
+                work = partial(store_batch, repo_path, layers[wanted].tree, batch, fsync=fsync)
+                running[children.enter_context(Child(work))] = wanted, batch
             ready, _, _ = select(list(running), [], [])
             for child in ready:
-                index, batch = running.pop(child)
-                stored[index] += zip(batch, child.result(), strict=True)
+                wanted, batch = running.pop(child)
+                stored[wanted] += zip(batch, child.result(), strict=True)
                 child.close()
                 done(sum(part.cost for part in batch))
-                waiting[index] -= 1
-                if not waiting[index]:
-                    yield index, _write_layer(repo, layers[index], stored[index])
-                    stored[index] = []
-
-
-def _batch_work(
-    repo_path: Path, tree: Path, batch: list[Cut], *, fsync: bool
-) -> Callable[[], list[TreeRef]]:
-    return lambda: store_batch(repo_path, tree, batch, fsync=fsync)
+                waiting[wanted] -= 1
+                if not waiting[wanted]:
+                    yield wanted, _write_layer(repo, layers[wanted], stored.pop(wanted))
 
 
 def store_batch(repo_path: Path, tree: Path, batch: list[Cut], *, fsync: bool) -> list[TreeRef]:

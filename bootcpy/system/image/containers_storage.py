@@ -58,8 +58,8 @@ def _read_records(path: Path) -> dict[str, Mapping[str, Any]]:
 
 def find_layer_trees(
     image_id: str, diff_ids: tuple[str, ...], *, storage: Path = STORAGE
-) -> tuple[Path, ...] | None:
-    """Return the unpacked trees of an image's layers, bottom first.
+) -> dict[str, Path] | None:
+    """Return the unpacked trees of an image's layers, by their diff_ids.
 
     The chain of layers must be exactly the one that `diff_ids` names. None when
     the storage is laid out otherwise, which is no error: the caller reads through
@@ -90,7 +90,9 @@ def find_layer_trees(
         return None
     trees = tuple(storage / "overlay" / layer["id"] / "diff" for layer in chain)
     mapped = any(layer.get("uidmap") or layer.get("gidmap") for layer in chain)
-    return None if mapped or not all(tree.is_dir() for tree in trees) else trees
+    if mapped or not all(tree.is_dir() for tree in trees):
+        return None
+    return dict(zip(diff_ids, trees, strict=True))
 
 
 def image_id_of(reference: ImageReference) -> str | None:

@@ -22,4 +22,4 @@ KIB = 1024
     ],
 )
 def test_group_layers(sizes: list[int], groups: list[list[int]]) -> None:
-    assert group_layers(sizes) == groups
+    assert group_layers(range(len(sizes)), sizes.__getitem__) == groups

@@ -59,10 +59,10 @@ def _storage(directory: Path, layers: list[dict[str, Any]], *, top: str) -> Path
 CHAIN = [_layer("c", "b"), _layer("a"), _layer("b", "a"), _layer("unrelated")]
 
 
-def test_find_layer_trees_returns_them_bottom_first(tmp_path: Path) -> None:
+def test_find_layer_trees_returns_them_by_their_diff_ids(tmp_path: Path) -> None:
     storage = _storage(tmp_path, CHAIN, top="c")
     found = find_layer_trees(IMAGE, ("da", "db", "dc"), storage=storage)
-    assert found == tuple(tmp_path / f"overlay/{name}/diff" for name in "abc")
+    assert found == {f"d{name}": tmp_path / f"overlay/{name}/diff" for name in "abc"}
 
 
 @pytest.mark.parametrize(
