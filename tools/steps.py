@@ -14,6 +14,7 @@ from bootcpy.errors import BootcpyError
 from tools import qemu
 
 _SILENCE_S = 4.0
+SPEAKER = "BOOTCPY_TOOLS_SPEAKER"  # the variable with the name of one of several that speak at once
 
 
 def say(text: str) -> None:
@@ -23,8 +24,8 @@ def say(text: str) -> None:
 
 
 def _print(line: str) -> None:
-    worker = os.environ.get("PYTEST_XDIST_WORKER")  # one of several that speak at once
-    print(f"{worker}: {line}" if worker else line, file=sys.stderr, flush=True)
+    speaker = os.environ.get(SPEAKER) or os.environ.get("PYTEST_XDIST_WORKER")
+    print(f"{speaker}: {line}" if speaker else line, file=sys.stderr, flush=True)
 
 
 def report(error: BootcpyError) -> int:

@@ -2,15 +2,20 @@
 
 They need root, loop devices and the image's own libostree and skopeo, so they run where an
 installation runs, in a privileged container. The unit tests run there too: against the
-versions of every library that the distribution ships. So do the rows of `tests/hostile`, two
-files at a time.
+versions of every library that the distribution ships. So do the rows of `tests/hostile`.
+
+Two suites run at a time, each in a container and on a file system of its own: whoever writes a
+boot entry freezes the file system for a moment, and whoever changes a mount of it finds it busy.
 """
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import Pool
+from pathlib import Path
 
 from bootcpy.errors import BootcpyError, ExitStatus
 from tools import containers, image, steps, test_report
@@ -19,12 +24,16 @@ REFERENCE = "localhost/bootcpy-tests:latest"
 CONTAINERFILE = image.ROOT / "tests" / "system" / "Containerfile"
 # On the host's own file system, not the container's overlay; kept for a look after a failure.
 SCRATCH = image.ROOT / ".cache" / "system-tests"
+_SCRATCH_BYTES = 16 << 30  # sparse
 _TEST_TIMEOUT_S = 900
-# What runs when nothing else is asked for, by the name of its report.
+# What runs when nothing else is asked for, by the name of its report; what takes longest first.
 _SUITES = {
-    "system": ("tests/unit", "tests/system"),
-    "hostile": ("--numprocesses=2", "--dist=loadfile", "-m", "not slow", "tests/hostile"),
+    "hostile": ("-m", "not slow", "tests/hostile"),
+    "host": ("tests/system/host", "tests/system/boot"),
+    "image": ("tests/system/image", "tests/system/layers"),
+    "install": ("tests/system/install", "tests/unit"),
 }
+_AT_ONCE = 2
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -42,19 +51,36 @@ def run(arguments: Sequence[str]) -> None:
         )
     _empty_scratch()
     test_report.REPORTS.mkdir(parents=True, exist_ok=True)
-    suites = {"system": tuple(arguments)} if arguments else _SUITES
-    failures = []
-    for name, options in suites.items():
+    if arguments:
+        _run_inside(built.reference, "system", arguments, SCRATCH)
+        return
+    with Pool(_AT_ONCE) as pool:
+        passed = pool.starmap(
+            _run_suite,
+            [(built.reference, name, options) for name, options in _SUITES.items()],
+            chunksize=1,
+        )
+    failed = [name for name, good in zip(_SUITES, passed, strict=True) if not good]
+    if failed:
+        raise BootcpyError(
+            f"system tests failed: {', '.join(failed)}",
+            hint=f"what they said is above, their files are in the disk images in {SCRATCH}",
+        )
+
+
+def _run_suite(reference: str, name: str, options: Sequence[str]) -> bool:
+    """Run a suite beside another one, and tell whether it passed."""
+    os.environ[steps.SPEAKER] = name
+    with steps.step(f"Running the tests inside {reference}"), _file_system(name) as scratch:
         try:
-            with steps.step(f"Running the tests inside {REFERENCE}: {name}"), _in_short():
-                _run_inside(built.reference, name, options)
+            _run_inside(reference, name, options, scratch)
         except BootcpyError as e:
-            failures.append(e)
-    if failures:
-        raise failures[0]
+            steps.say(e.message)
+            return False
+    return True
 
 
-def _run_inside(reference: str, name: str, options: Sequence[str]) -> None:
+def _run_inside(reference: str, name: str, options: Sequence[str], scratch: Path) -> None:
     """Run pytest in a container of the image `reference`; `name` is that of the report."""
     containers.run_installer(
         reference,
@@ -65,7 +91,7 @@ def _run_inside(reference: str, name: str, options: Sequence[str]) -> None:
             *(f"--timeout={_TEST_TIMEOUT_S}", f"--junitxml=/reports/{name}.xml"),
             *options,
         ],
-        target=SCRATCH,
+        target=scratch,
         mounts={image.ROOT: "/src:ro", test_report.REPORTS: "/reports"},
     )
 
@@ -79,13 +105,18 @@ def _empty_scratch() -> None:
 
 
 @contextmanager
-def _in_short() -> Iterator[None]:
+def _file_system(name: str) -> Iterator[Path]:
+    """Yield a directory on a file system of its own, which stays in `SCRATCH` as `name`.img."""
+    disk, directory = SCRATCH / f"{name}.img", SCRATCH / name
+    directory.mkdir()
+    with disk.open("wb") as file:
+        file.truncate(_SCRATCH_BYTES)
+    subprocess.run(["mkfs.ext4", "-q", disk], check=True)
+    subprocess.run(["mount", "-o", "loop", disk, directory], check=True)
     try:
-        yield
-    except BootcpyError as e:
-        raise BootcpyError(
-            "the system tests failed", hint=f"what they said is above, their files are in {SCRATCH}"
-        ) from e
+        yield directory
+    finally:
+        subprocess.run(["umount", "--lazy", directory], check=True)
 
 
 def main() -> int:
