@@ -41,9 +41,10 @@ def _refuses(host: BootedHost) -> bool:
     finished = host.bootc(*words, "--options", "a=1")
     version = f"{OSTree.YEAR_VERSION}.{OSTree.RELEASE_VERSION}"
     assert finished.returncode == 1
-    assert finished.stderr.startswith(
+    assert finished.stderr == (
         "error: This feature requires ostree >= 2026.1 for bootconfig-extra support; "
         f"this is {version}\n"
+        "hint: kernel arguments of an image belong into /usr/lib/bootc/kargs.d\n"
     )
     assert host.status() == before
     return True

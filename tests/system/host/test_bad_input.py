@@ -27,11 +27,21 @@ _CHANGING = [
     ["internals", "fsck"],
 ]
 _ON_A_HOST = [*_CHANGING, ["usr-overlay"], ["image", "copy-to-storage"]]
+_INSTALL = "install an image with `bootc install`, and boot that"
+# Message and hint of those commands that have their own.
 _HOSTS_ONLY = {
-    "usr-overlay": "usroverlay only applies on booted hosts",
-    "image": "Copying an image out of the repository requires a booted bootc system",
+    "usr-overlay": ("usroverlay only applies on booted hosts", _INSTALL),
+    "image": (
+        "Copying an image out of the repository requires a booted bootc system",
+        "run it on a host that was installed by bootc",
+    ),
 }
 _AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
+
+_ONE = "leave one of them out"
+_TAG = "say only what follows the colon, such as `--tag=stable`"
+_EDITOR = "set EDITOR, or use --filename"
+_EMPTY = "correct the origin file, or make it an empty one; switch then to an image"
 
 
 @pytest.fixture
@@ -62,114 +72,147 @@ def _bootc(*words: str) -> list[str]:
     return [sys.executable, "-m", "bootcpy", *words]
 
 
-def _one_line_and_a_hint(finished: "subprocess.CompletedProcess[str]", *, status: int = 1) -> str:
-    """Check the form of a refusal, and return its message."""
+def _refusal(finished: "subprocess.CompletedProcess[str]", *, hint: str, status: int = 1) -> str:
+    """Check that a refusal has one line and this hint, and return its message."""
     assert (finished.returncode, finished.stdout) == (status, "")
     assert len(finished.stderr.splitlines()) == 2, finished.stderr
-    error, hint = finished.stderr.splitlines()
+    error, advice = finished.stderr.splitlines()
     assert error.startswith("error: ")
-    assert hint.startswith("hint: ")
+    assert advice == f"hint: {hint}"
     return error.removeprefix("error: ")
 
 
 @pytest.mark.parametrize("words", _ON_A_HOST, ids=" ".join)
 def test_only_root_changes_a_host(host: BootedHost, words: list[str]) -> None:
-    message = _one_line_and_a_hint(_run(host, *_AS_NOBODY, *_bootc(*words)))
+    message = _refusal(_run(host, *_AS_NOBODY, *_bootc(*words)), hint="run it with sudo")
     assert message == "This command must be executed as the root user"
 
 
 @pytest.mark.parametrize("words", _ON_A_HOST, ids=" ".join)
 def test_root_needs_all_its_rights(host: BootedHost, words: list[str]) -> None:
     without = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
-    message = _one_line_and_a_hint(_run(host, *without, *_bootc(*words)))
+    hint = "run it in a session or a unit that is allowed to mount"
+    message = _refusal(_run(host, *without, *_bootc(*words)), hint=hint)
     assert message == "This command requires full root privileges (CAP_SYS_ADMIN)"
 
 
 @pytest.mark.parametrize("words", _ON_A_HOST, ids=" ".join)
 def test_a_container_is_no_host(host: BootedHost, words: list[str]) -> None:
-    message = _one_line_and_a_hint(_run(host, "env", "container=podman", *_bootc(*words)))
-    if words in _CHANGING:
-        assert message == "Detected container; this command requires a booted host system."
-    else:
-        assert message == _HOSTS_ONLY[words[0]]
+    message, hint = _HOSTS_ONLY.get(
+        words[0],
+        ("Detected container; this command requires a booted host system.", "run it on the host"),
+    )
+    finished = _run(host, "env", "container=podman", *_bootc(*words))
+    assert _refusal(finished, hint=hint) == message
 
 
 @pytest.mark.parametrize("words", _ON_A_HOST, ids=" ".join)
 def test_a_host_that_ostree_did_not_boot(host: BootedHost, words: list[str]) -> None:
     (host.run_directory / "ostree-booted").unlink()
-    message = _one_line_and_a_hint(_run(host, *_bootc(*words)))
-    if words in _CHANGING:
-        assert message == "System not booted via bootc"
-    else:
-        assert message == _HOSTS_ONLY[words[0]]
+    message, hint = _HOSTS_ONLY.get(words[0], ("System not booted via bootc", _INSTALL))
+    assert _refusal(_run(host, *_bootc(*words)), hint=hint) == message
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "message", "hint"),
     [
-        (["upgrade", "--check", "--apply"], "the argument '--check' cannot be used with '--apply'"),
-        (["upgrade", "--progress-fd=2"], "Cannot use fd 2 for progress JSON"),
-        (["upgrade", "--tag="], "--tag '' is not a tag"),
-        (["upgrade", "--tag=a b"], "--tag 'a b' is not a tag"),
-        (["upgrade", "--soft-reboot=maybe"], "Invalid value for '--soft-reboot': 'maybe' is not"),
+        (
+            ["upgrade", "--check", "--apply"],
+            "the argument '--check' cannot be used with '--apply'",
+            _ONE,
+        ),
+        (
+            ["upgrade", "--progress-fd=2"],
+            "Cannot use fd 2 for progress JSON",
+            "the first three are the standard streams; take 3, as in `3>progress.jsonl`",
+        ),
+        (["upgrade", "--tag="], "--tag '' is not a tag", _TAG),
+        (["upgrade", "--tag=a b"], "--tag 'a b' is not a tag", _TAG),
+        (
+            ["upgrade", "--soft-reboot=maybe"],
+            "Invalid value for '--soft-reboot': 'maybe' is not",
+            "see `bootcpy upgrade --help`",
+        ),
         (
             ["switch", "x", "--enforce-container-sigpolicy", "--no-signature-verification"],
             "the argument '--enforce-container-sigpolicy' cannot be used",
+            _ONE,
         ),
-        (["switch"], "Missing argument"),
-        (["switch", "docker://quay.io/x/y"], "'docker://quay.io/x/y' names a transport"),
-        (["rollback", "now"], "Got unexpected extra argument"),
-        (["status", "--format=xml"], "Invalid value for '--format': 'xml' is not one of"),
+        (["switch"], "Missing argument", "see `bootcpy switch --help`"),
+        (
+            ["switch", "docker://quay.io/x/y"],
+            "'docker://quay.io/x/y' names a transport",
+            "leave it out here, and say it with --transport",
+        ),
+        (["rollback", "now"], "Got unexpected extra argument", "see `bootcpy rollback --help`"),
+        (
+            ["status", "--format=xml"],
+            "Invalid value for '--format': 'xml' is not one of",
+            "see `bootcpy status --help`",
+        ),
+        (
+            ["status", "--format-version=2"],
+            "Unsupported format version: 2",
+            "the only version is 1",
+        ),
     ],
 )
 def test_a_command_line_that_makes_no_sense(
-    host: BootedHost, words: Sequence[str], message: str
+    host: BootedHost, words: Sequence[str], message: str, hint: str
 ) -> None:
-    assert message in _one_line_and_a_hint(_run(host, *_bootc(*words)), status=2)
+    status = 1 if "--format-version=2" in words else 2
+    assert message in _refusal(_run(host, *_bootc(*words)), hint=hint, status=status)
 
 
 def test_an_origin_that_cannot_be_written(host: BootedHost) -> None:
     finished = _run(host, *_bootc("switch", "--mutate-in-place", "quay.io/example/os:2"))
-    message = _one_line_and_a_hint(finished)
+    message = _refusal(finished, hint="run it as root, where /sysroot is writable")
     assert message.startswith("cannot write /sysroot/ostree/deploy/default/deploy/")
     assert message.endswith(".origin: Read-only file system")
 
 
 @pytest.mark.parametrize(
-    ("editor", "message"),
+    ("editor", "message", "hint"),
     [
-        ('"vi', "EDITOR cannot be read: '\"vi': No closing quotation"),
-        ("/etc/hostname", "/etc/hostname cannot be run: Permission denied"),
-        ("false", "the editor false failed (exit status 1); nothing was changed"),
+        ('"vi', "EDITOR cannot be read: '\"vi': No closing quotation", _EDITOR),
+        ("/etc/hostname", "/etc/hostname cannot be run: Permission denied", "install it again"),
+        ("false", "the editor false failed (exit status 1); nothing was changed", _EDITOR),
     ],
 )
-def test_an_editor_that_does_not_work(host: BootedHost, editor: str, message: str) -> None:
+def test_an_editor_that_does_not_work(
+    host: BootedHost, editor: str, message: str, hint: str
+) -> None:
     finished = host.bootc("edit", environment={"EDITOR": editor})
-    assert (finished.returncode, finished.stdout) == (1, "")
-    assert finished.stderr.splitlines()[0] == f"error: {message}"
+    assert _refusal(finished, hint=hint) == message
 
 
 def test_an_edited_document_is_malformed(host: BootedHost, tmp_path: Path) -> None:
     file = tmp_path / "edited.yaml"
     file.write_text("apiVersion: x\nkind: y\nspec:\n  bootorder: rollback\n", encoding="utf-8")
-    message = _one_line_and_a_hint(host.bootc("edit", "--filename", str(file)))
+    message = _refusal(
+        host.bootc("edit", "--filename", str(file)), hint="known are image, bootOrder"
+    )
     assert message == f"{file}:4: spec.bootorder: this key is unknown"
-    message = _one_line_and_a_hint(host.bootc("edit", "--filename", "/nonexistent"))
+    message = _refusal(host.bootc("edit", "--filename", "/nonexistent"), hint="check the name")
     assert message == "cannot read /nonexistent: No such file or directory"
 
 
 @pytest.mark.parametrize("words", [["status"], ["upgrade"], ["rollback"]], ids=" ".join)
 @pytest.mark.parametrize(
-    "content",
+    ("content", "hint"),
     [
-        pytest.param(b"nonsense\n", id="no key file"),
-        pytest.param(b"[origin]\nx=\xff\n", id="not UTF-8"),
-        pytest.param(b"[origin]\ncontainer-image-reference=x:y\n", id="no reference"),
-        pytest.param(None, id="directory"),
+        pytest.param(b"nonsense\n", _EMPTY, id="no key file"),
+        pytest.param(b"[origin]\nx=\xff\n", _EMPTY, id="not UTF-8"),
+        pytest.param(
+            b"[origin]\ncontainer-image-reference=x:y\n",
+            "correct the file, or remove the deployment with ostree admin undeploy",
+            id="no reference",
+        ),
+        pytest.param(None, _EMPTY, id="directory"),
     ],
 )
 def test_a_corrupt_origin_file_is_named(
-    host: BootedHost, content: bytes | None, words: Sequence[str]
+    host: BootedHost, content: bytes | None, hint: str, words: Sequence[str]
 ) -> None:
     origin = next((host.root / "ostree/deploy/default/deploy").glob("*.origin"))
     if content is None:
@@ -177,7 +220,7 @@ def test_a_corrupt_origin_file_is_named(
         origin.mkdir()
     else:
         origin.write_bytes(content)
-    assert origin.name in _one_line_and_a_hint(host.bootc(*words))
+    assert origin.name in _refusal(host.bootc(*words), hint=hint)
 
 
 @contextmanager
@@ -198,7 +241,7 @@ def _read_only_disk(host: BootedHost) -> Generator[None]:
 @pytest.mark.parametrize("words", [["upgrade"], ["rollback"], ["edit"]], ids=" ".join)
 def test_a_sysroot_that_cannot_be_written(host: BootedHost, words: Sequence[str]) -> None:
     with _read_only_disk(host):
-        message = _one_line_and_a_hint(host.bootc(*words))
+        message = _refusal(host.bootc(*words), hint="install the system to a disk first")
         assert host.status()["status"]["readOnly"] is True
     assert message == (
         "Cannot perform this operation: /sysroot is on a read-only block device (e.g. a live ISO)"

@@ -134,7 +134,9 @@ def test_a_download_that_fails_leaves_the_staged_update_as_it_was(
         check=False,
     )
     assert finished.returncode == 1
-    assert "cannot stage" in finished.stderr
+    error, advice = finished.stderr.splitlines()[-2:]
+    assert error.startswith("error: cannot stage ")
+    assert advice == "hint: see what `ostree fsck` and the kernel's messages (`dmesg`) say"
     assert host.status()["status"]["staged"]["downloadOnly"] is False
     host.reboot()
     assert _versions(host)["booted"] == "2"

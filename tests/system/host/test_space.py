@@ -73,10 +73,15 @@ def _layers(registry: FaultyRegistry) -> list[str]:
     return [layer["digest"] for layer in json.loads(registry.manifest())["layers"]]
 
 
-def _error(finished: "subprocess.CompletedProcess[str]") -> str:
-    """Return the error that ended a command."""
+_IN_BOOT = "remove what does not belong into /boot, or unpin old deployments"
+
+
+def _error(finished: "subprocess.CompletedProcess[str]", *, hint: str) -> str:
+    """Return the error that ended a command with this hint."""
     assert finished.returncode == 1, finished.stdout
-    (line,) = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
+    lines = finished.stderr.splitlines()
+    line, advice = [line for line in lines if line.startswith(("error: ", "hint: "))]
+    assert advice == f"hint: {hint}"
     return line.removeprefix("error: ")
 
 
@@ -93,7 +98,8 @@ def test_what_cannot_fit_is_refused_before_the_first_layer(
     )
     filler = _fill(host.root, but_bytes=9 * _MIB)
     registry.requested.clear()
-    message = _error(host.bootc("upgrade", environment=environment))
+    hint = "free some space there, or use a larger disk"
+    message = _error(host.bootc("upgrade", environment=environment), hint=hint)
     assert message.startswith(f"Insufficient free space for {registry.name} (available: ")
     assert "required: 8 MiB): 8 MiB to download, about 24 MiB unpacked; " in message
     assert " are free in /sysroot/ostree/repo, of which the repository leaves " in message
@@ -148,7 +154,8 @@ def test_what_was_thought_to_fit_and_does_not_leaves_whole_layers(
             time.sleep(0.1)
         registry.go_on.set()
         finished = running.result()
-    message = _error(finished)
+    hint = "free some space there and run the command again; layers that were complete are kept"
+    message = _error(finished, hint=hint)
     assert message.startswith(f"{registry.name} does not fit: ")
     assert cause in message, message
     assert "about " in message
@@ -174,7 +181,8 @@ def test_a_deployment_that_does_not_fit_leaves_nothing(
     host.reboot()
     filler = _fill(host.root, but_bytes=4 * _MIB)
     before = _free_bytes(host.root)
-    message = _error(host.bootc("upgrade", "--from-downloaded", environment=environment))
+    finished = host.bootc("upgrade", "--from-downloaded", environment=environment)
+    message = _error(finished, hint="free some space, or use a larger disk")
     assert message.startswith("cannot stage ")
     assert message.endswith(": No space left on device")
     assert _staged(host) is None
@@ -206,7 +214,7 @@ def test_a_kernel_that_is_sure_not_to_fit_is_not_fetched(
     layers: list[Files] = [_RUNNING, other]
     write_image(registry.layout, layers, version="2", labels={"ostree.linux": "6.13.0-test"})
     registry.requested.clear()
-    message = _error(host.bootc("upgrade", environment=environment))
+    message = _error(host.bootc("upgrade", environment=environment), hint=_IN_BOOT)
     assert message.startswith(
         f"Insufficient free space for the kernel of {registry.name} in /boot (available: "
     )
@@ -220,7 +228,7 @@ def test_a_kernel_that_may_not_fit_is_told_of_and_refused_when_it_is_here(
     changed: Files = {f"{KERNEL}/vmlinuz": os.urandom(600_000)}
     second = write_image(registry.layout, [_RUNNING, changed], version="2")
     finished = host.bootc("upgrade", environment=environment)
-    message = _error(finished)
+    message = _error(finished, hint=_IN_BOOT)
     assert message.startswith("Insufficient free space for the kernel in /boot (available: ")
     assert "another kernel may not fit into /boot (available: " in finished.stderr
     assert _staged(host) is None

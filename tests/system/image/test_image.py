@@ -49,8 +49,10 @@ def test_list_of_the_host_needs_a_host(host: BootedHost) -> None:
     in_container = {"container": "podman"}
     finished = host.bootc("image", "list", "--type=host", environment=in_container)
     assert finished.returncode == 1
-    expected = "error: Listing host images requires a booted bootc system\n"
-    assert finished.stderr.startswith(expected)
+    assert finished.stderr == (
+        "error: Listing host images requires a booted bootc system\n"
+        "hint: run it on a host that was installed by bootc\n"
+    )
     finished = host.bootc("image", "list", "--format=json", environment=in_container)
     assert (finished.returncode, finished.stdout) == (0, "[]\n")
 
@@ -97,7 +99,10 @@ def test_copy_to_storage(host: BootedHost, tmp_path: Path) -> None:
 def test_copy_to_storage_of_an_image_that_is_not_there(host: BootedHost) -> None:
     finished = host.bootc("image", "copy-to-storage", "--source", "docker://quay.io/x/y:1")
     assert finished.returncode == 1
-    assert "error: docker://quay.io/x/y:1 is not in the repository\n" in finished.stderr
+    expected = (
+        "error: docker://quay.io/x/y:1 is not in the repository\nhint: see `bootc image list`\n"
+    )
+    assert expected in finished.stderr
 
 
 def _members(layer: Path) -> dict[str, tarfile.TarInfo]:

@@ -8,6 +8,7 @@ from bootcpy.errors import ImageContentError
 from bootcpy.ostree.base.repo import open_repo
 from bootcpy.ostree.image.recheck import Rechecked, recheck
 from tests.layers import Member, directory, file, symlink, whiteout
+from tests.refusals import refused
 from tests.system.support.encapsulate import Commit, labels
 from tests.system.support.oci_images import LayerBlob, OciDirectory
 from tests.system.support.pulls import listing, pull, require_sound
@@ -78,28 +79,57 @@ _TOP = "usr/etc/selinux"
 _CONFIG = "SELINUX=enforcing\nSELINUXTYPE={}\n"
 
 
+_INSIDE = "let the image have files there; links within one directory do"
+
+
 @pytest.mark.parametrize(
-    ("members", "message"),
+    ("members", "message", "hint"),
     [
-        ([file(f"{_TOP}/config", _CONFIG.format("../../../host").encode())], "SELINUXTYPE to '../"),
-        ([file(f"{_TOP}/config", b"#" * 65_537)], "config of the image is larger than 64 KiB"),
-        ([symlink(f"{_TOP}/config", "{}/config")], f"{_TOP}/config of the image is a link"),
-        ([whiteout(f"{_TOP}/tiny"), symlink(f"{_TOP}/tiny", "{}/tiny")], f"{_TOP}/tiny of the"),
+        (
+            [file(f"{_TOP}/config", _CONFIG.format("../../../host").encode())],
+            "SELINUXTYPE to '../",
+            "name a directory in /etc/selinux",
+        ),
+        (
+            [file(f"{_TOP}/config", b"#" * 65_537)],
+            "config of the image is larger than 64 KiB",
+            "build or pull the image again",
+        ),
+        (
+            [symlink(f"{_TOP}/config", "{}/config")],
+            f"{_TOP}/config of the image is a link",
+            _INSIDE,
+        ),
+        (
+            [whiteout(f"{_TOP}/tiny"), symlink(f"{_TOP}/tiny", "{}/tiny")],
+            f"{_TOP}/tiny of the",
+            _INSIDE,
+        ),
         (
             [symlink(f"{_TOP}/tiny/contexts/files/file_contexts", "{}/tiny/file_contexts")],
             "files/file_contexts of the image is a link",
+            _INSIDE,
         ),
-        ([symlink(f"{_TOP}/tiny/policy/policy.33", "../../x")], "policy.33 of the image is a link"),
+        (
+            [symlink(f"{_TOP}/tiny/policy/policy.33", "../../x")],
+            "policy.33 of the image is a link",
+            _INSIDE,
+        ),
     ],
     ids=["type", "large", "config", "policy", "contexts", "relative"],
 )
 def test_a_policy_of_the_host_is_not_taken_for_the_images(
-    repo_path: Path, oci: OciDirectory, tmp_path: Path, members: list[Member], message: str
+    repo_path: Path,
+    oci: OciDirectory,
+    tmp_path: Path,
+    members: list[Member],
+    message: str,
+    hint: str,
 ) -> None:
     for member in members:
         member.header.linkname = member.header.linkname.format(tmp_path / "host")
     image = oci.add_image([LayerBlob.of(*_policy()), LayerBlob.of(*members)])
-    with pytest.raises(ImageContentError, match=message):
+    with refused(ImageContentError, message, hint=hint):
         pull(repo_path, image)
 
 

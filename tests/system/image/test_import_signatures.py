@@ -7,6 +7,7 @@ import pytest
 from bootcpy.errors import ImageContentError
 from bootcpy.model.image.reference import OstreeRemote
 from tests.layers import bootable_tree
+from tests.refusals import refused
 from tests.system.support.encapsulate import Commit, Encapsulation, labels
 from tests.system.support.gnupg import NAMES, fingerprint, gpg, make_keys
 from tests.system.support.oci_images import LayerBlob, OciDirectory
@@ -71,13 +72,14 @@ def test_a_commit_its_remote_does_not_accept_is_refused(
     layers = embedded.layers(chunks=0)
     image = oci.add_image(layers, labels=labels(layers))
     remote = _trust(repo_path, keys / f"{trusted}.asc")
-    with pytest.raises(ImageContentError, match=message):
+    hint = "check the remote's configuration and keys: ostree remote show-url vendor"
+    with refused(ImageContentError, message, hint=hint):
         pull(repo_path, image, signature=remote)
     assert refs(repo_path) == {}
     assert not list((repo_path / "objects").glob("*/*"))
     # What was taken without a question is asked when the question comes.
     pull(repo_path, image)
-    with pytest.raises(ImageContentError, match=message):
+    with refused(ImageContentError, message, hint=hint):
         pull(repo_path, image, signature=remote)
 
 
@@ -85,5 +87,6 @@ def test_a_remote_cannot_vouch_for_an_image_without_a_commit(
     repo_path: Path, oci: OciDirectory
 ) -> None:
     image = oci.add_image([LayerBlob.of(*bootable_tree())])
-    with pytest.raises(ImageContentError, match="no embedded ostree commit that the remote vendor"):
+    hint = "verify it by policy.json instead: ostree-image-signed:"
+    with refused(ImageContentError, "no embedded ostree commit that the remote vendor", hint=hint):
         pull(repo_path, image, signature=OstreeRemote("vendor"))

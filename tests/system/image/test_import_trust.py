@@ -15,6 +15,7 @@ from bootcpy.ostree.host import gc
 from bootcpy.ostree.image import export, importer
 from bootcpy.system.image import skopeo
 from tests.layers import Member, bootable_tree, file
+from tests.refusals import refused
 from tests.system.support.encapsulate import Commit, Encapsulation, labels
 from tests.system.support.oci_images import LayerBlob, OciDirectory
 from tests.system.support.pulls import Recorder, content, listing, ostree, pull, refs, require_sound
@@ -61,9 +62,9 @@ def _forget(repo_path: Path) -> None:
 
 def test_a_blob_cannot_be_two_tars(repo_path: Path, oci: OciDirectory) -> None:
     image = oci.add_image([BASE, EVIL, _claiming(EVIL, GOOD)])
-    with pytest.raises(ImageContentError, match=r"has diff_id .*, and also ") as refused:
+    hint = "the image was tampered with; do not use it"
+    with refused(ImageContentError, r"has diff_id .*, and also ", hint=hint):
         pull(repo_path, image)
-    assert refused.value.hint == "the image was tampered with; do not use it"
     assert refs(repo_path) == _ours(repo_path) == {}
 
 
@@ -329,7 +330,9 @@ def test_an_embedded_commit_that_lacks_files_is_refused(
 def _require_refused(
     repo_path: Path, oci: OciDirectory, embedded: Encapsulation, layers: list[LayerBlob], named: str
 ) -> None:
-    with pytest.raises(ImageContentError, match="is not whole: no layer of the image has") as no:
+    message = "is not whole: no layer of the image has"
+    hint = "the image was built wrongly; build it again"
+    with refused(ImageContentError, message, hint=hint) as no:
         pull(repo_path, oci.add_image(layers, tag="holes", labels=labels(layers)))
     assert embedded.commit in no.value.message
     assert named in no.value.message

@@ -22,6 +22,7 @@ from bootcpy.system.boot import boot_facts
 from bootcpy.system.files.directory_tree import DirectoryTree
 from bootcpy.system.image import skopeo
 from bootcpy.verbs.install.to_filesystem import populate
+from tests.refusals import refused
 from tests.system.support.boot_files import (
     IN_CONTAINER,
     KERNEL,
@@ -202,7 +203,8 @@ def test_populate_refuses_an_image_that_would_not_boot(
 
 def test_populate_leaves_bound_images_out_only_when_told_to(machine: Machine) -> None:
     binds: dict[str, bytes | None] = {"usr/lib/bootc/bound-images.d/app.image": b"[Image]\n"}
-    with pytest.raises(BootcpyError, match=r"binds other images \(app\.image\)"):
+    hint = "add --bound-images=skip to install without them"
+    with refused(BootcpyError, r"binds other images \(app\.image\)", hint=hint):
         machine.install(binds)
     assert not list(machine.root.glob("ostree/deploy/*"))
     machine.install(binds, skip_bound_images=True)
@@ -236,7 +238,7 @@ def test_locked_refuses_while_another_holds_the_lock(machine: Machine) -> None:
     machine.install(loader=False, bootloader=Bootloader.NONE)
     with (
         sysroot.locked(machine.root),
-        pytest.raises(DeploymentError, match="is locked by another program"),
+        refused(DeploymentError, "is locked by another program", hint="wait for it to finish"),
         sysroot.locked(machine.root),
     ):
         pass

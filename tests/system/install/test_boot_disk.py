@@ -12,6 +12,7 @@ from bootcpy.model.boot.grub_menu import grub_menu
 from bootcpy.model.install.layout import Filesystem
 from bootcpy.model.install.target_tree import BiosBoot
 from bootcpy.system.boot import bios_boot, esp
+from tests.refusals import refused
 from tests.system.support.boot_files import IN_CONTAINER, MIB, make_disk, make_esp, mounted
 
 pytestmark = IN_CONTAINER
@@ -64,7 +65,8 @@ def test_bios_install_keeps_the_partition_table(tmp_path: Path) -> None:
 def test_bios_install_refuses_a_partition_that_is_too_small(tmp_path: Path) -> None:
     disk = make_disk(tmp_path / "disk.img")
     before = disk.read_bytes()
-    with pytest.raises(TargetError, match="only 65536"):
+    hint = "let the install configuration make that partition larger"
+    with refused(TargetError, "only 65536", hint=hint):
         bios_boot.install(bios_partition(disk, 65536), image_root=ROOT, root_uuid=UUID)
     assert disk.read_bytes() == before
 
