@@ -14,7 +14,7 @@ from bootcpy.model.boot.kargs import parse_kargs
 from bootcpy.model.boot.loader import Bootloader
 from bootcpy.model.image.reference import ImageReference, Transport
 from bootcpy.model.install.layout import Filesystem
-from bootcpy.model.install.planning import InstallRequest
+from bootcpy.model.install.settings import InstallRequest
 
 
 class BlockSetup(StrEnum):
@@ -203,8 +203,7 @@ def to_disk(
         if not dry_run:
             to_disk.install_to_disk(request, progress=sink)
             return
-        with to_disk.planned(request, progress=sink) as (plan, _):
-            pass
+        plan = to_disk.read_plan(request, progress=sink)
     if as_json:
         print_json(json.dumps(plan.to_json(), indent=2) + "\n")
     else:

@@ -36,6 +36,7 @@ class InstallPlan:
     layout: DiskLayout
     filesystem: Filesystem
     wipe: bool
+    direct_io: bool  # for loop devices on a disk file
     kargs: tuple[str, ...]  # in final order, as far as they are known before the import
     deploy: DeployPlan
     image_version: str | None

@@ -1,63 +1,27 @@
-"""From what the user asked and what was found to the plan of `install to-disk`: pure.
+"""From the settings and what was found out to the plan of `install to-disk`: pure.
 
-The refusals here and in `model.target` all come before the first byte is written.
+The refusals here, in `model.install.settings` and in `model.install.target` all come before the
+first byte is written.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from bootcpy.errors import BootcpyError, ConfigurationError, TargetError
+from bootcpy.errors import BootcpyError, TargetError
 from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.size import format_size
-from bootcpy.model.boot.kargs import KernelArguments, merge_for_install, parse_kargs, root_kargs
-from bootcpy.model.boot.loader import Bootloader
-from bootcpy.model.image.reference import (
-    ContainerPolicy,
-    ImageReference,
-    Insecure,
-    SignedImageReference,
-    Transport,
-)
-from bootcpy.model.install.config import InstallConfig
+from bootcpy.model.boot.kargs import merge_for_install, root_kargs
+from bootcpy.model.image.reference import ImageReference
 from bootcpy.model.install.layout import (
-    Filesystem,
+    DiskLayout,
     RootNeeds,
     plan_layout,
     random_identity,
     seeded_identity,
 )
 from bootcpy.model.install.plan import DeployPlan, InstallPlan
-from bootcpy.model.install.target import TargetState, require_usable
-
-_STATEROOT = re.compile(r"[A-Za-z0-9._-]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstallRequest:
-    """What the command line of `install to-disk` says; None is what it leaves open."""
-
-    device: Path
-    via_loopback: bool = False
-    wipe: bool = False
-    block_setup: str | None = None
-    filesystem: Filesystem | None = None
-    root_size_bytes: int | None = None
-    source: ImageReference | None = None
-    target_transport: Transport = Transport.REGISTRY
-    target_name: str | None = None
-    enforce_container_sigpolicy: bool = False
-    run_fetch_check: bool = False
-    kargs: tuple[str, ...] = ()
-    karg_deletes: tuple[str, ...] = ()
-    root_ssh_authorized_keys: Path | None = None
-    generic_image: bool = False
-    stateroot: str | None = None
-    bootloader: Bootloader | None = None
-    skip_bound_images: bool = False
-    disable_selinux: bool = False
-    seed: str | None = None
+from bootcpy.model.install.settings import Settings, followed_reference
+from bootcpy.model.install.target import TargetState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,63 +33,47 @@ class SourceImage:
     manifest_digest: str
     version: str | None
     layers: int
-    unpacked_bytes: int
+    unpacked_bytes: int  # estimated where only compressed sizes are known
     kargs: tuple[str, ...] | None  # its kargs.d; None if not known before the import
     bound_images: tuple[str, ...] = ()  # names below bound-images.d
 
 
-def plan_install(
-    request: InstallRequest,
-    *,
-    config: InstallConfig,
-    state: TargetState,
-    image: SourceImage,
-    machine: str,
-    authorized_keys: str | None,
-    source_date_epoch: int | None,
-) -> InstallPlan:
-    """Return everything `install to-disk` is going to do.
+def plan_install(settings: Settings, target: TargetState, image: SourceImage) -> InstallPlan:
+    """Return everything `install to-disk` is going to do with a usable disk.
 
     Raises:
-        TargetError: the disk is unsuitable, in use, not empty or too small.
-        ConfigurationError: the configuration does not allow the request.
-        BootcpyError: the request asks for what does not exist.
+        TargetError: the disk, or the file system below a disk file, is too small.
+        BootcpyError: the image binds others, or has a name that nobody could follow.
     """
-    require_usable(state, wipe=request.wipe)
-    filesystem = choose_filesystem(request, config)
-    require_block_setup(request, config)
-    require_no_bound_images(image.bound_images, skip=request.skip_bound_images)
+    require_no_bound_images(image.bound_images, skip=settings.skip_bound_images)
+    needs = RootNeeds(image_bytes=image.unpacked_bytes)
     identify = (
         random_identity
-        if request.seed is None
-        else seeded_identity(request.seed, source_date_epoch)
+        if settings.seed is None
+        else seeded_identity(settings.seed, settings.source_date_epoch)
     )
     layout = plan_layout(
-        state.disk,
-        machine=machine,
-        filesystem=filesystem,
-        root_size_bytes=request.root_size_bytes,
-        needs=RootNeeds(image_bytes=image.unpacked_bytes),
+        target.disk,
+        machine=settings.machine,
+        filesystem=settings.filesystem,
+        root_size_bytes=settings.root_size_bytes,
+        needs=needs,
         identify=identify,
     )
-    _require_host_room(state, layout.root.size_bytes, RootNeeds(image_bytes=image.unpacked_bytes))
-    deploy = _plan_deploy(request, config, image, machine, str(layout.root.filesystem_id))
+    _require_host_room(target, layout.root.size_bytes, needs)
+    deploy = _plan_deploy(settings, layout, image)
     return InstallPlan(
-        disk=state.disk,
+        disk=target.disk,
         layout=layout,
-        filesystem=filesystem,
-        wipe=request.wipe,
+        filesystem=settings.filesystem,
+        wipe=settings.wipe,
+        direct_io=settings.direct_io,
         kargs=merge_for_install(deploy.kargs, image.kargs or ()),
-        deploy=replace(
-            deploy,
-            root_ssh_authorized_keys=authorized_keys,
-            source_date_epoch=source_date_epoch,
-            generic_image=request.generic_image or state.disk.via_loopback,
-        ),
+        deploy=deploy,
         image_version=image.version,
         image_layers=image.layers,
         image_bytes=image.unpacked_bytes,
-        seed=request.seed,
+        seed=settings.seed,
     )
 
 
@@ -143,112 +91,34 @@ def require_no_bound_images(names: Iterable[str], *, skip: bool) -> None:
         )
 
 
-def choose_filesystem(request: InstallRequest, config: InstallConfig) -> Filesystem:
-    """Return the root file system's kind: the request's, else the configuration's.
-
-    Raises:
-        ConfigurationError: neither names one.
-    """
-    filesystem = request.filesystem or config.filesystem
-    if filesystem is None:
-        found = "the install configuration" if config.found else "no install configuration found"
-        raise ConfigurationError(
-            f"no root file system type: {found} sets none, and --filesystem is not given",
-            hint=f"add --filesystem with one of: {', '.join(Filesystem)}",
-        )
-    return filesystem
-
-
-def require_block_setup(request: InstallRequest, config: InstallConfig) -> None:
-    """Refuse a block setup that the configuration does not offer, or that we cannot do.
-
-    Raises:
-        ConfigurationError: the configuration does not list it.
-        BootcpyError: it is tpm2-luks.
-    """
-    enabled = config.block or ("direct",)
-    setup = request.block_setup or enabled[0]
-    if setup not in enabled:
-        raise ConfigurationError(
-            f"block setup {setup} is not enabled in the install configuration",
-            hint=f"enabled there: {shown_few(enabled)}",
-        )
-    if setup != "direct":
-        raise BootcpyError(
-            f"block setup {setup} is not supported yet",
-            hint="use --block-setup direct",
-        )
-
-
-def followed_reference(
-    request: InstallRequest, config: InstallConfig, image: SourceImage
-) -> SignedImageReference:
-    """Return what the installed system will follow: `--target-imgref` or the image's name.
-
-    Raises:
-        BootcpyError: nothing could ever be fetched by that name.
-    """
-    name = request.target_name or image.name
-    if not name.isprintable() or (request.target_transport is Transport.REGISTRY and " " in name):
-        raise BootcpyError(
-            f"the installed system cannot follow {name!r}: it is no name of an image",
-            hint="give another with --target-imgref",
-        )
-    if request.target_transport is Transport.REGISTRY and "://" in name:
-        raise BootcpyError(
-            f"--target-imgref {name} names a transport",
-            hint=f"write it as {name.partition('://')[2]}; --target-transport is for the transport",
-        )
-    enforce = request.enforce_container_sigpolicy or bool(config.enforce_container_sigpolicy)
-    return SignedImageReference(
-        ImageReference(request.target_transport, name),
-        ContainerPolicy() if enforce else Insecure(),
-    )
-
-
-def _plan_deploy(
-    request: InstallRequest,
-    config: InstallConfig,
-    image: SourceImage,
-    machine: str,
-    root_uuid: str,
-) -> DeployPlan:
-    stateroot = request.stateroot or config.stateroot or "default"
-    if not _STATEROOT.fullmatch(stateroot) or stateroot in {".", ".."}:
-        raise BootcpyError(
-            f"{stateroot!r} cannot be a stateroot: it is a directory's name and stands in "
-            "the kernel command line",
-            hint="use letters, digits, `.`, `-` and `_`",
-        )
-    selinux = ("selinux=0",) if request.disable_selinux else ()
+def _plan_deploy(settings: Settings, layout: DiskLayout, image: SourceImage) -> DeployPlan:
+    root = root_kargs(str(layout.root.filesystem_id))
     return DeployPlan(
         source=image.reference,
-        follows=followed_reference(request, config, image),
+        follows=settings.follows
+        or followed_reference(settings.follows_transport, image.name, settings.follows_signature),
         manifest_digest=image.manifest_digest,
-        machine=machine,
-        stateroot=stateroot,
-        kargs=KernelArguments(
-            root=(*root_kargs(root_uuid), *selinux),
-            config=parse_kargs(config.kargs or (), option="install.kargs"),
-            config_delete=config.karg_deletes or (),
-            command_line=parse_kargs(request.kargs),
-            command_line_delete=parse_kargs(request.karg_deletes, option="--karg-delete"),
-        ),
-        bootloader=request.bootloader or config.bootloader or Bootloader.GRUB,
-        skip_bound_images=request.skip_bound_images,
-        bls_append_except_default=config.bls_append_except_default,
+        machine=settings.machine,
+        stateroot=settings.stateroot,
+        kargs=replace(settings.kargs, root=(*root, *settings.kargs.root)),
+        bootloader=settings.bootloader,
+        generic_image=settings.generic_image,
+        skip_bound_images=settings.skip_bound_images,
+        bls_append_except_default=settings.bls_append_except_default,
+        root_ssh_authorized_keys=settings.root_ssh_authorized_keys,
+        source_date_epoch=settings.source_date_epoch,
     )
 
 
-def _require_host_room(state: TargetState, root_bytes: int, needs: RootNeeds) -> None:
+def _require_host_room(target: TargetState, root_bytes: int, needs: RootNeeds) -> None:
     """Refuse a sparse disk file that the file system under it could not fill as far as needed."""
-    if state.available_bytes is None:
+    if target.available_bytes is None:
         return
     wanted = min(root_bytes, needs.size_bytes)
-    if state.available_bytes < wanted:
+    if target.available_bytes < wanted:
         raise TargetError(
-            f"the file system that holds {state.disk.path} has too little room: "
-            f"{format_size(state.available_bytes)} are available, "
+            f"the file system that holds {target.disk.path} has too little room: "
+            f"{format_size(target.available_bytes)} are available, "
             f"{format_size(wanted)} are needed ({needs.explain()})",
             hint="free some space there, or put the disk file elsewhere",
         )

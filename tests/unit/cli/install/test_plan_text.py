@@ -6,7 +6,7 @@ from bootcpy.cli.install.plan_text import render_plan, share_cells
 from bootcpy.model.base.size import GIB, MIB, TIB
 from bootcpy.model.install.layout import DiskFacts
 from bootcpy.model.install.target import TargetState
-from tests.unit.model.install.plans import a_plan, a_request
+from tests.unit.model.install.plans import a_plan, a_request, some_settings
 
 PICTURE = """\
 Disk     /dev/vdb  (10 GiB, Fast SSD, S1)
@@ -35,20 +35,20 @@ Nothing has been written.
 
 def test_render_plan_draws_the_whole_picture() -> None:
     disk = DiskFacts(path="/dev/vdb", size_bytes=10 * GIB, model="Fast SSD", serial="S1")
-    plan = a_plan(state=TargetState(disk=disk))
+    plan = a_plan(target=TargetState(disk=disk))
     assert render_plan(plan) == PICTURE.format(root=plan.layout.root.filesystem_id)
 
 
 def test_render_plan_says_what_is_destroyed() -> None:
     disk = DiskFacts(path="/dev/vdb", size_bytes=10 * GIB, contents=("LVM2_member data", "more"))
-    text = render_plan(a_plan(a_request(wipe=True), state=TargetState(disk=disk)))
+    text = render_plan(a_plan(some_settings(a_request(wipe=True)), target=TargetState(disk=disk)))
     assert "holds LVM2_member data, more\n         all of it will be destroyed" in text
 
 
 def test_render_plan_stays_in_its_lines_whatever_a_disk_and_an_image_say() -> None:
     disk = DiskFacts(path="/dev/vdb", size_bytes=10 * GIB, model="X\x1b[2K", serial="1\nImage x")
     version = "1\nDigest \u202e" + 90 * "y"
-    plan = replace(a_plan(state=TargetState(disk=disk)), image_version=version)
+    plan = replace(a_plan(target=TargetState(disk=disk)), image_version=version)
     lines = render_plan(plan).splitlines()
     assert lines[0] == "Disk     /dev/vdb  (10 GiB, X\\x1b[2K, 1\\nImage x)"
     assert lines[2] == "Image    containers-storage:localhost/os:latest (version 1\\nDigest"
@@ -57,7 +57,9 @@ def test_render_plan_stays_in_its_lines_whatever_a_disk_and_an_image_say() -> No
 
 
 def test_render_plan_shows_unused_space_and_keys() -> None:
-    text = render_plan(a_plan(a_request(root_size_bytes=4 * GIB), authorized_keys="ssh-rsa A"))
+    text = render_plan(
+        a_plan(some_settings(a_request(root_size_bytes=4 * GIB), authorized_keys="ssh-rsa A"))
+    )
     assert "unused" in text
     assert "5.5 GiB" in text
     assert "ssh-rsa" not in text
@@ -71,7 +73,8 @@ def test_render_plan_bar_is_80_columns_wide(
 ) -> None:
     disk = DiskFacts(path="/dev/vdb", size_bytes=size_bytes)
     request = a_request(root_size_bytes=root_size_bytes)
-    text = render_plan(a_plan(request, state=TargetState(disk=disk), machine=machine))
+    settings = some_settings(request, machine=machine)
+    text = render_plan(a_plan(settings, target=TargetState(disk=disk)))
     bar = [line for line in text.splitlines() if line and line[0] in "┌│└"]
     assert [len(line) for line in bar] == [80] * 4
     assert max(len(line) for line in text.splitlines()) <= 80

@@ -8,7 +8,8 @@ from bootcpy.model.image.reference import ImageReference
 from bootcpy.model.install.config import InstallConfig, merge_install_config
 from bootcpy.model.install.layout import DiskFacts
 from bootcpy.model.install.plan import InstallPlan
-from bootcpy.model.install.planning import InstallRequest, SourceImage, plan_install
+from bootcpy.model.install.planning import SourceImage, plan_install
+from bootcpy.model.install.settings import InstallRequest, InstallSurroundings, Settings, settle
 from bootcpy.model.install.target import TargetState
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -33,21 +34,24 @@ def an_image(**changes: Any) -> SourceImage:  # noqa: ANN401 - any field
     return SourceImage(**defaults | changes)
 
 
-def a_plan(
+def some_settings(
     request: InstallRequest | None = None,
     *,
     config: InstallConfig = EXT4,
-    state: TargetState | None = None,
+    **surroundings: Any,  # noqa: ANN401 - any field
+) -> Settings:
+    defaults: dict[str, Any] = {"machine": "x86_64", "source_date_epoch": "1700000000"}
+    return settle(request or a_request(), config, InstallSurroundings(**defaults | surroundings))
+
+
+def a_plan(
+    settings: Settings | None = None,
+    *,
+    target: TargetState | None = None,
     image: SourceImage | None = None,
-    machine: str = "x86_64",
-    authorized_keys: str | None = None,
 ) -> InstallPlan:
     return plan_install(
-        request or a_request(),
-        config=config,
-        state=state or TargetState(disk=DiskFacts(path="/dev/vdb", size_bytes=10 * GIB)),
-        image=image or an_image(),
-        machine=machine,
-        authorized_keys=authorized_keys,
-        source_date_epoch=1700000000,
+        settings or some_settings(),
+        target or TargetState(disk=DiskFacts(path="/dev/vdb", size_bytes=10 * GIB)),
+        image or an_image(),
     )
