@@ -9,9 +9,12 @@ Where bootc would do nothing although something was asked for, this does it, and
 function's docstring says so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from bootcpy import paths
 from bootcpy.errors import DeploymentError
+from bootcpy.model.base.listing import shown_few
 from bootcpy.model.host.deployments import BootState, Deployment, ImageCommit
 from bootcpy.model.host.document import BootOrder, HostSpec
 from bootcpy.model.host.options import SoftReboot, UpgradeOptions
@@ -247,6 +250,27 @@ def decide_switch(
             soft_reboot=None,
         )
     return Adjust(Keep(), messages=(UNCHANGED,))
+
+
+def choose_stateroot(stateroots: Sequence[str], booted: str | None) -> str:
+    """Return which of the `stateroots` with deployments `switch --mutate-in-place` means.
+
+    Raises:
+        DeploymentError: there is none, or there are several of which none is `booted`.
+    """
+    if not stateroots:
+        raise DeploymentError(
+            f"there is no deployment below {paths.SYSROOT}/ostree/deploy",
+            hint="deploy one first, or leave out --mutate-in-place",
+        )
+    if len(stateroots) == 1:
+        return stateroots[0]
+    if booted is not None and booted in stateroots:
+        return booted
+    raise DeploymentError(
+        f"there are several stateroots, and none of them is booted: {shown_few(stateroots)}",
+        hint="boot the one that is meant, or edit the .origin file of its deployment",
+    )
 
 
 _REVERTED = ("notice: Reverting queued rollback state", "Next boot: current deployment")

@@ -5,10 +5,11 @@ from pathlib import Path
 from bootcpy import paths
 from bootcpy.errors import BootcpyError, DeploymentError
 from bootcpy.model.base.progress import Progress
-from bootcpy.model.host.decisions import Stage, decide_switch, display
+from bootcpy.model.host.decisions import Stage, choose_stateroot, decide_switch, display
 from bootcpy.model.host.options import SoftReboot
 from bootcpy.model.host.origin import render_origin
 from bootcpy.model.image.reference import SignedImageReference
+from bootcpy.ostree.host import deployments
 from bootcpy.system.files import durable
 from bootcpy.verbs.host.change import Outcome, System, changing
 from bootcpy.verbs.host.fetch import fetch, with_bootable_image
@@ -56,29 +57,48 @@ def fetch_and_stage(system: System, stage: Stage, *, retain: bool = False) -> Ou
     return outcome
 
 
-def switch_in_place(target: SignedImageReference, sysroot: Path = paths.SYSROOT) -> Outcome:
-    """Let the newest deployment below `sysroot` follow `target`; nothing is fetched or staged.
+def switch_in_place(target: SignedImageReference) -> Outcome:
+    """Let the newest deployment follow `target`; nothing is fetched or staged.
 
     For installers, before the first boot: no lock is taken and nothing need be booted.
 
     Raises:
-        DeploymentError: there is no deployment.
+        DeploymentError: there is no deployment, or the stateroot that is meant is not known.
         BootcpyError: the origin cannot be written.
     """
-    stateroots = sorted((sysroot / "ostree/deploy").glob("*/deploy"))
-    found = [each for each in (stateroots[0].iterdir() if stateroots else ()) if each.is_dir()]
-    if not found:
-        raise DeploymentError(
-            f"there is no deployment below {sysroot}/ostree/deploy",
-            hint="deploy one first, or leave out --mutate-in-place",
-        )
-    newest = max(found, key=lambda each: each.stat().st_mtime_ns)
+    newest = max(_read_deployment_directories(), key=lambda each: each.stat().st_mtime_ns)
     origin = newest.with_name(f"{newest.name}.origin")
     try:
         durable.write_text(origin, render_origin(target))
     except OSError as e:
         raise BootcpyError(
             f"cannot write {origin}: {e.strerror}",
-            hint=f"run it as root, where {sysroot} is writable",
+            hint=f"run it as root, where {paths.SYSROOT} is writable",
         ) from e
     return Outcome(lines=(f"Updated {newest.name} to pull from {display(target)}",))
+
+
+def _read_deployment_directories() -> tuple[Path, ...]:
+    """Return the directories of the deployments of the stateroot that is meant, at least one.
+
+    Raises:
+        DeploymentError: see `choose_stateroot`.
+    """
+    found: dict[str, list[Path]] = {}
+    for each in (paths.SYSROOT / "ostree/deploy").glob("*/deploy/*"):
+        if each.is_dir():
+            found.setdefault(each.parents[1].name, []).append(each)
+    # Only where it matters: an installer may see the files of a system that it does not mean.
+    booted = _find_booted_stateroot() if len(found) > 1 else None
+    return tuple(found[choose_stateroot(sorted(found), booted)])
+
+
+def _find_booted_stateroot() -> str | None:
+    """Return the stateroot of the deployment that runs; None if that is none of these."""
+    if not paths.OSTREE_BOOTED.exists():
+        return None
+    try:
+        booted = deployments.read_boot_state().booted
+    except DeploymentError:  # of another system, which an installer was booted from
+        return None
+    return None if booted is None else booted.stateroot

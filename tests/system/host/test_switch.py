@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.support.booted_host import BootedHost
+from tests.system.support.booted_host import BootedHost, tool
 from tests.system.support.installed_host import answer, digests, refusal
 from tests.system.support.marks import IN_CONTAINER
 from tests.system.support.oci_layout import BASE, write_image
@@ -34,22 +34,69 @@ def test_switch_follows_another_image_and_back(host: BootedHost, tmp_path: Path)
     assert "a=1" not in host.kargs()
 
 
-def test_switch_mutate_in_place_only_rewrites_the_origin(host: BootedHost) -> None:
-    name = next((host.root / "ostree/deploy/default/deploy").glob("*.0")).name
-    finished = subprocess.run(
+_IN_PLACE = ("python3", "-m", "bootcpy", "switch", "--mutate-in-place", "quay.io/x/y:1")
+_FOLLOWED = {"image": "quay.io/x/y:1", "transport": "registry"}
+
+
+def _switch_in_place_from_outside(host: BootedHost) -> subprocess.CompletedProcess[str]:
+    """Run it as an installer does, which runs from something else."""
+    return subprocess.run(
         [
             *("unshare", "--mount", "--propagation=private", "sh", "-c"),
             'mount --bind "$ROOT" /sysroot && exec "$@"',
-            *("sh", "python3", "-m", "bootcpy", "switch", "--mutate-in-place", "quay.io/x/y:1"),
+            *("sh", *_IN_PLACE),
         ],
         env=host.environment(),
         text=True,
         capture_output=True,
         check=False,
     )
-    assert finished.stdout == f"Updated {name} to pull from quay.io/x/y:1\n"
-    image = host.status()["status"]["booted"]["image"]["image"]
-    assert image == {"image": "quay.io/x/y:1", "transport": "registry"}
+
+
+def test_switch_mutate_in_place_only_rewrites_the_origin(host: BootedHost) -> None:
+    name = next((host.root / "ostree/deploy/default/deploy").glob("*.0")).name
+    (host.root / "ostree/deploy/another/deploy").mkdir(parents=True)  # without any deployment
+    finished = _switch_in_place_from_outside(host)
+    assert finished.stdout == f"Updated {name} to pull from quay.io/x/y:1\n", finished.stderr
+    assert host.status()["status"]["booted"]["image"]["image"] == _FOLLOWED
+
+
+def test_switch_mutate_in_place_means_the_stateroot_that_is_booted(host: BootedHost) -> None:
+    booted = host.status()["status"]["booted"]["ostree"]
+    tool("ostree", "admin", "stateroot-init", "another", f"--sysroot={host.root}")
+    origin = "[origin]\nrefspec=debian:stable\n"
+    host.deploy(host.commit({"usr/x": "1"}), origin, stateroot="another")
+    writable = 'mount -o remount,bind,rw /sysroot && exec "$@"'
+    finished = subprocess.run(
+        host.command("sh", "-c", writable, "sh", *_IN_PLACE),
+        env=host.environment(),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    name = f"{booted['checksum']}.{booted['deploySerial']}"
+    assert finished.stdout == f"Updated {name} to pull from quay.io/x/y:1\n", finished.stderr
+    assert host.status()["status"]["booted"]["image"]["image"] == _FOLLOWED
+    other = next((host.root / "ostree/deploy/another/deploy").glob("*.origin"))
+    assert "debian:stable" in other.read_text(encoding="utf-8")
+
+
+def test_switch_mutate_in_place_refuses_to_guess_a_stateroot(host: BootedHost) -> None:
+    tool("ostree", "admin", "stateroot-init", "another", f"--sysroot={host.root}")
+    origin = "[origin]\nrefspec=debian:stable\n"
+    host.deploy(host.commit({"usr/x": "1"}), origin, stateroot="another")
+    deploy = host.root / "ostree/deploy"
+    before = {path: path.read_text(encoding="utf-8") for path in deploy.rglob("*/deploy/*.origin")}
+    finished = _switch_in_place_from_outside(host)
+    assert (finished.returncode, finished.stderr) == (
+        1,
+        (
+            "error: there are several stateroots, and none of them is booted: another, default\n"
+            "hint: boot the one that is meant, or edit the .origin file of its deployment\n"
+        ),
+    )
+    assert {path: path.read_text(encoding="utf-8") for path in before} == before
+    assert len(before) == 2
 
 
 def test_rollback_discards_what_is_staged(host: BootedHost, layout: Path) -> None:

@@ -11,6 +11,7 @@ from bootcpy.model.host.decisions import (
     Reorder,
     SetLock,
     Stage,
+    choose_stateroot,
     decide_edit,
     decide_rollback,
     decide_switch,
@@ -201,6 +202,41 @@ def test_require_changeable_refuses(before: BootState, message: str, hint: str) 
     with refused(DeploymentError, hint=hint) as caught:
         require_changeable(before)
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("stateroots", "booted", "chosen"),
+    [
+        (["default"], None, "default"),
+        (["default"], "elsewhere", "default"),
+        (["a", "default"], "default", "default"),
+    ],
+)
+def test_choose_stateroot(stateroots: list[str], booted: str | None, chosen: str) -> None:
+    assert choose_stateroot(stateroots, booted) == chosen
+
+
+@pytest.mark.parametrize(
+    ("stateroots", "booted", "message"),
+    [
+        ([], None, "there is no deployment below /sysroot/ostree/deploy"),
+        (
+            ["a", "default"],
+            None,
+            "there are several stateroots, and none of them is booted: a, default",
+        ),
+        (
+            ["a", "default"],
+            "live",
+            "there are several stateroots, and none of them is booted: a, default",
+        ),
+    ],
+)
+def test_choose_stateroot_refuses(stateroots: list[str], booted: str | None, message: str) -> None:
+    with pytest.raises(DeploymentError) as caught:
+        choose_stateroot(stateroots, booted)
+    assert caught.value.message == message
+    assert caught.value.hint
 
 
 def _spec(before: BootState) -> HostSpec:
