@@ -193,12 +193,12 @@ def decide_release(staged: Deployment, options: UpgradeOptions) -> Adjust:
 def decide_restage(
     state: BootState,
     image: SignedImageReference,
-    held: ImageCommit | None,
+    stored: ImageCommit | None,
     options: UpgradeOptions,
 ) -> tuple[Stage, ImageCommit]:
     """Return what `bootc upgrade --from-downloaded` stages when nothing is staged.
 
-    What is staged does not outlive a reboot, but the image it was made from does: `held` is
+    What is staged does not outlive a reboot, but the image it was made from does: `stored` is
     the version of `image`, which is followed, that the repository holds. Where bootc finds
     nothing staged, this is staged again, unless it is deployed.
 
@@ -206,11 +206,11 @@ def decide_restage(
         DeploymentError: nothing was downloaded.
     """
     deployed = {_digest(deployment) for deployment in state.deployments}
-    if held is None or held.record.manifest_digest in deployed:
+    if stored is None or stored.record.manifest_digest in deployed:
         raise DeploymentError(
             "No staged deployment found", hint="download one with `bootc upgrade --download-only`"
         )
-    return Stage(image, reboot=options.apply, soft_reboot=options.soft_reboot), held
+    return Stage(image, reboot=options.apply, soft_reboot=options.soft_reboot), stored
 
 
 def is_update(state: BootState, digest: str) -> bool:

@@ -52,7 +52,7 @@ def read_boot_state() -> BootState:
             return boot_state(sysroot)
         except GLib.Error as e:
             if attempt == _ATTEMPTS:
-                cause = _unreadable_origin() or e.message
+                cause = _find_unreadable_origin() or e.message
                 raise DeploymentError(
                     f"the deployments of this system cannot be read: {cause}",
                     hint=_hint(cause) if os.geteuid() == 0 else "run the command as root",
@@ -61,7 +61,7 @@ def read_boot_state() -> BootState:
     raise AssertionError  # the loop returns or raises
 
 
-def _unreadable_origin() -> str | None:
+def _find_unreadable_origin() -> str | None:
     """Name an origin file that is no text, which libostree does not name."""
     for origin in sorted((paths.SYSROOT / "ostree/deploy").glob("*/deploy/*.origin")):
         try:

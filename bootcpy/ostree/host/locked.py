@@ -35,12 +35,12 @@ class OstreeHost:
     def __init__(self, sysroot: OSTree.Sysroot) -> None:
         self._sysroot = sysroot
 
-    def state(self) -> BootState:
+    def read_state(self) -> BootState:
         """Return the facts about all deployments."""
         with explained(UNREADABLE):
             return deployments.boot_state(self._sysroot)
 
-    def deployment_roots(self) -> tuple[Path, ...]:
+    def list_deployment_roots(self) -> tuple[Path, ...]:
         """Return the root directory of each deployment, in boot order."""
         return tuple(
             paths.SYSROOT / self._sysroot.get_deployment_dirpath(each)
@@ -76,19 +76,19 @@ class OstreeHost:
         """Delete the ref a plain ostree system followed; its deployments keep their commits."""
         staging.drop_refspec(self._sysroot.repo(), refspec)
 
-    def boot_space(self, kept: Sequence[Deployment]) -> BootSpace:
+    def read_boot_space(self, kept: Sequence[Deployment]) -> BootSpace:
         """Return the room there is in /boot, where `kept` are the deployments that stay."""
         return space.read_boot_space(
             self._sysroot.require_booted_deployment(),
             [staging.find(self._sysroot, each) for each in kept],
         )
 
-    def owned_kargs(self, deployment: Deployment) -> OwnedKargs:
+    def read_owned_kargs(self, deployment: Deployment) -> OwnedKargs:
         """Return the kernel arguments a booted or staged deployment boots with, and their owners.
 
-        See `owned_kargs.owned_kargs`.
+        See `owned_kargs.read_owned_kargs`.
         """
-        return owned_kargs.owned_kargs(self._sysroot, staging.find(self._sysroot, deployment))
+        return owned_kargs.read_owned_kargs(self._sysroot, staging.find(self._sysroot, deployment))
 
     def require_owned_kargs_support(self) -> None:
         """Refuse where libostree loses track of who owns what."""
@@ -132,11 +132,11 @@ class OstreeHost:
         """Return what the running system lacks for any soft reboot; None if it lacks nothing."""
         return soft_reboot.find_lack(self._sysroot)
 
-    def booted_kernel(self) -> KernelState:
+    def read_booted_kernel(self) -> KernelState:
         """Return what a soft reboot goes on with, on a system that has a root on composefs."""
         booted = self._sysroot.require_booted_deployment()
         return KernelState(
-            boot_files=booted.get_bootcsum(), kargs=staging.current_kargs(booted), composefs=True
+            boot_files=booted.get_bootcsum(), kargs=staging.read_kargs(booted), composefs=True
         )
 
     def prepare_soft_reboot(self, deployment: Deployment) -> None:

@@ -10,7 +10,7 @@ from bootcpy.errors import BootcpyError
 from bootcpy.model.boot.owned_kargs import OwnedKargs, read_sources
 from bootcpy.ostree.base.bindings import Gio, OSTree
 from bootcpy.ostree.base.repo import explained
-from bootcpy.ostree.host.staging import current_kargs
+from bootcpy.ostree.host.staging import read_kargs
 
 _BY_HAND = "kernel arguments of an image belong into /usr/lib/bootc/kargs.d"
 
@@ -36,7 +36,7 @@ def require_support(sysroot: OSTree.Sysroot) -> None:
         )
 
 
-def owned_kargs(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> OwnedKargs:
+def read_owned_kargs(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> OwnedKargs:
     """Return the kernel arguments a booted or staged deployment boots with, and who owns them.
 
     One that was staged without any gets those of the booted deployment at shutdown.
@@ -44,10 +44,10 @@ def owned_kargs(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> Owned
     config = deployment.get_bootconfig()
     if config is None or not config.get("options"):
         deployment = sysroot.require_booted_deployment()
-    return OwnedKargs(kargs=current_kargs(deployment), sources=_sources(deployment))
+    return OwnedKargs(kargs=read_kargs(deployment), sources=_read_sources(deployment))
 
 
-def _sources(deployment: OSTree.Deployment) -> dict[str, str]:
+def _read_sources(deployment: OSTree.Deployment) -> dict[str, str]:
     """Ask for the whole entry: libostree tells the value of a key, but no names."""
     config = deployment.get_bootconfig()
     if config is None:

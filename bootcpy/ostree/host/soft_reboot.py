@@ -53,7 +53,9 @@ def can_enter(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> bool:
         return False
     if not _uses_composefs(sysroot, deployment):
         return False
-    return not _SELINUX.exists() or _policy(sysroot, deployment) == _policy(sysroot, booted)
+    return not _SELINUX.exists() or _read_policy(sysroot, deployment) == _read_policy(
+        sysroot, booted
+    )
 
 
 def _uses_composefs(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> bool:
@@ -62,7 +64,7 @@ def _uses_composefs(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> b
     return config is not None and requires_composefs(config)
 
 
-def _policy(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> str | None:
+def _read_policy(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> str | None:
     policy = OSTree.SePolicy.new(sysroot.get_deployment_directory(deployment), None)
     checksum: str | None = policy.get_csum()
     return checksum

@@ -18,7 +18,7 @@ from bootcpy.ostree.host.sysroot import menu_generator
 from bootcpy.ostree.image.metadata import CACHED_CONFIG, CACHED_DIGEST, CACHED_MANIFEST
 
 
-def current_kargs(deployment: OSTree.Deployment) -> tuple[str, ...]:
+def read_kargs(deployment: OSTree.Deployment) -> tuple[str, ...]:
     """Return the kernel arguments of `deployment`'s boot entry, without `ostree=`."""
     config = deployment.get_bootconfig()
     options = config.get("options") if config else None

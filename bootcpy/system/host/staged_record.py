@@ -64,7 +64,7 @@ def read_failure() -> str | None:
         return None
 
 
-def boot_id() -> str:
+def read_boot_id() -> str:
     """Return the kernel's name for this boot."""
     return _BOOT_ID.read_text(encoding="ascii").strip()
 

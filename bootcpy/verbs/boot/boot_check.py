@@ -28,7 +28,7 @@ def note_staged() -> None:
         return
     staged_record.write_record(
         StagedRecord.of(
-            staged, booted, boot_id=staged_record.boot_id(), staged_at=staged_record.now()
+            staged, booted, boot_id=staged_record.read_boot_id(), staged_at=staged_record.now()
         )
     )
 
@@ -42,10 +42,10 @@ def boot_check(progress: Progress) -> None:
     if not paths.OSTREE_BOOTED.exists():
         return
     state = deployments.read_boot_state()
-    arrival = _arrival(state)
-    motd.publish(_greeting(state, arrival))
+    arrival = _read_arrival_of(state)
+    motd.publish(_choose_greeting(state, arrival))
     if state.staged is None and not state.rollback_queued:
-        notice.reboot_not_required()  # a soft reboot leaves /run as it was
+        notice.withdraw_reboot()  # a soft reboot leaves /run as it was
     record = staged_record.read_record()
     match arrival.fate:
         case Fate.ARRIVED | Fate.SET_ASIDE:
@@ -69,7 +69,7 @@ def read_arrival() -> Arrival:
     Raises:
         DeploymentError: the deployments cannot be read.
     """
-    return _arrival(deployments.read_boot_state())
+    return _read_arrival_of(deployments.read_boot_state())
 
 
 def forget_overtaken(state: BootState) -> None:
@@ -86,7 +86,7 @@ def forget_overtaken(state: BootState) -> None:
         return
     if record.image == str(image.image):
         staged_record.remove_record()
-        notice.status_changed()
+        notice.announce_change()
 
 
 def publish_motd() -> None:
@@ -97,27 +97,27 @@ def publish_motd() -> None:
     """
     if paths.OSTREE_BOOTED.exists():
         state = deployments.read_boot_state()
-        motd.publish(_greeting(state, _arrival(state)))
+        motd.publish(_choose_greeting(state, _read_arrival_of(state)))
 
 
-def _arrival(state: BootState) -> Arrival:
+def _read_arrival_of(state: BootState) -> Arrival:
     return judge_arrival(
         staged_record.read_record(),
         state.deployments,
-        boot_id=staged_record.boot_id(),
+        boot_id=staged_record.read_boot_id(),
         failure=staged_record.read_failure(),
     )
 
 
-def _greeting(state: BootState, arrival: Arrival) -> str | None:
+def _choose_greeting(state: BootState, arrival: Arrival) -> str | None:
     if state.staged is not None:
-        return _staged_line(state.staged)
+        return _describe_staged(state.staged)
     if arrival.message:
         return f"bootc: {arrival.message}; {arrival.hint}."
     return None
 
 
-def _staged_line(staged: Deployment) -> str:
+def _describe_staged(staged: Deployment) -> str:
     name = display(staged.origin.image) if staged.origin.image else staged.checksum
     if staged.finalization_locked:
         return f"bootc: {name} is downloaded; `bootc upgrade --from-downloaded` releases it."

@@ -66,7 +66,7 @@ def changing(progress: Progress) -> Generator[System]:
         require_changeable(BootState())
     require_changeable(deployments.read_boot_state())  # before anything is mounted or locked
     with locked_host(progress) as ostree:
-        yield System(ostree=ostree, state=ostree.state(), progress=progress)
+        yield System(ostree=ostree, state=ostree.read_state(), progress=progress)
 
 
 def carry_out(system: System, decision: Adjust) -> Outcome:
@@ -87,18 +87,18 @@ def carry_out(system: System, decision: Adjust) -> Outcome:
             staging.set_lock(locked=locked)
             note_staged()
             if locked or system.state.staged is None:
-                notice.reboot_not_required()
+                notice.withdraw_reboot()
             else:
-                notice.reboot_required(f"image: {digest_of(system.state.staged)}")
-            notice.status_changed()
+                notice.ask_for_reboot(f"image: {digest_of(system.state.staged)}")
+            notice.announce_change()
         case Reorder(order):
             system.ostree.write_order(order)
             note_staged()
             if order[0].booted:  # unlike bootc, which asks for a reboot into what runs
-                notice.reboot_not_required()
+                notice.withdraw_reboot()
             else:
-                notice.reboot_required(f"image: {digest_of(order[0])}")
-            notice.status_changed()
+                notice.ask_for_reboot(f"image: {digest_of(order[0])}")
+            notice.announce_change()
     return finish(decision, decision.messages)
 
 

@@ -32,7 +32,7 @@ def edit(progress: Progress, *, file: Path | None = None) -> Outcome:
     with changing(progress) as system:
         host = host_from_state(system.state)
         name = "the edited document" if file is None else str(file)
-        text = _edited(to_yaml(host)) if file is None else _read(file)
+        text = _run_editor(to_yaml(host)) if file is None else _read(file)
         decision = decide_edit(system.state, host.spec, parse_edited_spec(text, name=name))
         if decision is None:
             return Outcome(lines=("Edit cancelled, no changes made.",))
@@ -49,7 +49,7 @@ def _read(file: Path) -> str:
         raise BootcpyError(f"cannot read {file}: {reason}", hint="check the name") from e
 
 
-def _edited(text: str) -> str:
+def _run_editor(text: str) -> str:
     """Return `text` as the user's editor leaves it."""
     editor = os.environ.get("EDITOR") or next(filter(shutil.which, _EDITORS), None)
     if editor is None:

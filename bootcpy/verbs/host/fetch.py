@@ -43,7 +43,7 @@ def with_image(
             with opened(image.image, signature=image.signature) as source:
                 return use(source)
         except ImageUnavailableError as e:
-            if attempt >= _attempts(e):
+            if attempt >= _count_attempts(e):
                 raise
             progress.note(f"{e.message}; trying again in {pause_s:g} s")
         time.sleep(pause_s)
@@ -51,7 +51,7 @@ def with_image(
     raise AssertionError  # the loop returns or raises
 
 
-def _attempts(error: ImageUnavailableError) -> int:
+def _count_attempts(error: ImageUnavailableError) -> int:
     """Return how often to try where this comes in between."""
     if isinstance(error, StalledError):
         return _ATTEMPTS_STALLED
@@ -109,7 +109,7 @@ def fetch(system: System, image: SignedImageReference, source: OpenedImage) -> I
 
     def foresee_boot(download: Download) -> None:
         warning = foresee_boot_room(
-            download, boot_space(system), other_kernel=_has_other_kernel(system, source)
+            download, read_boot_space(system), other_kernel=_has_other_kernel(system, source)
         )
         if warning:
             system.progress.note(warning)
@@ -126,9 +126,9 @@ def fetch(system: System, image: SignedImageReference, source: OpenedImage) -> I
     return ImageCommit(commit=commit, record=record_of(source))
 
 
-def boot_space(system: System) -> BootSpace:
+def read_boot_space(system: System) -> BootSpace:
     """Return the room for the kernel of a deployment that is to be the next to boot."""
-    return system.ostree.boot_space([
+    return system.ostree.read_boot_space([
         each
         for each in system.state.deployments
         if each.booted or each.pinned or each.stateroot != system.booted.stateroot

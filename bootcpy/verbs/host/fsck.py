@@ -79,7 +79,7 @@ def _listed(found: Iterable[str]) -> str | None:
 
 def _check_resolv_conf(system: System) -> Iterator[str]:
     """Find a file that a container build left behind; it would hide the host's own."""
-    for root in system.ostree.deployment_roots():
+    for root in system.ostree.list_deployment_roots():
         shipped = root / "usr/etc/resolv.conf"
         if shipped.is_file() and not shipped.is_symlink() and shipped.stat().st_size == 0:
             yield f"{shipped} is a zero-sized file"
@@ -106,10 +106,10 @@ def _check_boot_entries() -> Iterator[str]:
         except (ConfigurationError, OSError, UnicodeDecodeError) as e:
             yield f"{path}: {e.message if isinstance(e, BootcpyError) else e}"
             continue
-        yield from (f"{path}: {name} is missing" for name in _missing(entry))
+        yield from (f"{path}: {name} is missing" for name in _find_missing(entry))
 
 
-def _missing(entry: Entry) -> Iterator[str]:
+def _find_missing(entry: Entry) -> Iterator[str]:
     for file in (entry.linux, *entry.initrd):
         # In /boot is a link to itself, so that this holds with and without a prefix.
         if not (_BOOT / file.lstrip("/")).is_file():

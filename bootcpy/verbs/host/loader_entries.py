@@ -24,7 +24,7 @@ def set_options_for_source(source: str, options: str | None, progress: Progress)
     with changing(progress) as system:
         system.ostree.require_owned_kargs_support()
         base = system.state.staged or system.booted
-        current = system.ostree.owned_kargs(base)
+        current = system.ostree.read_owned_kargs(base)
         planned = plan_source(current, name, wanted)
         if planned is None:
             return Outcome(lines=(f"No changes needed for source '{name}'",))
@@ -39,7 +39,7 @@ def _restage(system: System, base: Deployment, kargs: OwnedKargs, source: str) -
         note_staged()
     clean_up()
     if not base.finalization_locked:
-        notice.reboot_required(f"kernel arguments of source '{source}'")
-    notice.status_changed()
+        notice.ask_for_reboot(f"kernel arguments of source '{source}'")
+    notice.announce_change()
     held = (HELD_BACK,) if base.finalization_locked else ()
     return Outcome(lines=(f"Staged the kernel arguments of source '{source}'", *held))

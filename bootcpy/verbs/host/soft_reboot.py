@@ -55,7 +55,7 @@ def require_no_obstacle(
         kargs=kargs,
         composefs=requires_composefs(config or ""),
     )
-    obstacle = find_obstacle(ostree.booted_kernel(), target)
+    obstacle = find_obstacle(ostree.read_booted_kernel(), target)
     if obstacle is not None:
         raise _incapable(stage, obstacle, hint=f"nothing was staged; {_OTHERWISE}")
 
@@ -70,7 +70,7 @@ def prepare(decision: Decision) -> tuple[str, ...]:
     if decision.soft_reboot is None:
         return ()
     ostree = reopened()
-    state = ostree.state()
+    state = ostree.read_state()
     target = state.deployments[0] if _is_reordering(decision) else state.staged
     if target is None or not target.soft_reboot_capable:
         if decision.soft_reboot is SoftReboot.REQUIRED:

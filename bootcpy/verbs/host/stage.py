@@ -22,12 +22,12 @@ from bootcpy.system.boot import boot_facts
 from bootcpy.system.host import environment, notice, systemd
 from bootcpy.verbs.boot.boot_check import note_staged
 from bootcpy.verbs.host.change import REPO, Outcome, System, finish
-from bootcpy.verbs.host.fetch import boot_space
+from bootcpy.verbs.host.fetch import read_boot_space
 from bootcpy.verbs.host.soft_reboot import require_no_obstacle
 
 
-def stage_commit(system: System, stage: Stage, held: ImageCommit) -> Outcome:
-    """Stage the imported image `held`, remove what is no longer needed, and say what is queued.
+def stage_commit(system: System, stage: Stage, stored: ImageCommit) -> Outcome:
+    """Stage the imported image `stored`, remove what is no longer needed, and say what is queued.
 
     Raises:
         ImageContentError: the commit cannot boot here.
@@ -36,7 +36,7 @@ def stage_commit(system: System, stage: Stage, held: ImageCommit) -> Outcome:
         NoSpaceError: there is no room in /boot or for the deployment.
         DeploymentError: a soft reboot was required and is not possible.
     """
-    commit, record = held.commit, held.record
+    commit, record = stored.commit, stored.record
 
     def tell(done: StagingStep | None) -> None:
         system.progress.stepped(staging_event(record.manifest_digest, done=done))
@@ -45,13 +45,13 @@ def stage_commit(system: System, stage: Stage, held: ImageCommit) -> Outcome:
     tree = CommitTree(REPO, commit)
     require_bootable_tree(boot_facts.read(tree), composefs_supported=supports_composefs())
     system.ostree.require_own_policy(commit)
-    require_room_for_kernel(tree, boot_space(system))
-    for note in (*system.ostree.require_mergeable_etc(commit), *_left_behind(system, tree)):
+    require_room_for_kernel(tree, read_boot_space(system))
+    for note in (*system.ostree.require_mergeable_etc(commit), *_find_left_behind(system, tree)):
         system.progress.note(note)
-    kargs = _kargs(system, tree)
+    kargs = _adapt_kargs(system, tree)
     require_no_obstacle(system.ostree, stage, tree, kargs.kargs)
     tell(StagingStep.MERGING)
-    with _taken_back_if_stopped():
+    with _discard_if_stopped():
         with system.progress.step("Deploying"):
             system.ostree.stage(commit, origin=stage.image, kargs=kargs, locked=stage.locked)
             note_staged()
@@ -60,10 +60,10 @@ def stage_commit(system: System, stage: Stage, held: ImageCommit) -> Outcome:
         pruned = clean_up()
         tell(StagingStep.CLEANUP)
         if stage.locked:
-            notice.reboot_not_required()
+            notice.withdraw_reboot()
         else:
-            notice.reboot_required(f"image: {record.manifest_digest}")
-    notice.status_changed()
+            notice.ask_for_reboot(f"image: {record.manifest_digest}")
+    notice.announce_change()
     systemd.journal(
         f"Staged {stage.image} ({record.manifest_digest})",
         systemd.MESSAGE_STAGE,
@@ -73,11 +73,11 @@ def stage_commit(system: System, stage: Stage, held: ImageCommit) -> Outcome:
             "bootc.stateroot": system.booted.stateroot,
         },
     )
-    return finish(stage, (*pruned, *_queued(stage, record)))
+    return finish(stage, (*pruned, *_describe_queued(stage, record)))
 
 
 @contextmanager
-def _taken_back_if_stopped() -> Generator[None]:
+def _discard_if_stopped() -> Generator[None]:
     """Leave nothing staged when a signal ends the command; libostree itself stages to the end.
 
     What only fails after staging leaves the update staged, as with bootc.
@@ -89,12 +89,12 @@ def _taken_back_if_stopped() -> Generator[None]:
     except BaseException:
         staging.discard_staged()
         note_staged()
-        notice.reboot_not_required()
-        notice.status_changed()
+        notice.withdraw_reboot()
+        notice.announce_change()
         raise
 
 
-def _left_behind(system: System, tree: CommitTree) -> Iterator[str]:
+def _find_left_behind(system: System, tree: CommitTree) -> Iterator[str]:
     """Yield what the user may expect to come along and does not."""
     if groups := system.booted.origin.layering:
         yield f"local rpm-ostree modifications ({shown_few(groups)}) are not carried over"
@@ -102,7 +102,7 @@ def _left_behind(system: System, tree: CommitTree) -> Iterator[str]:
         yield f"the image binds other images ({shown_few(names)}), which are not fetched yet"
 
 
-def _kargs(system: System, tree: CommitTree) -> OwnedKargs:
+def _adapt_kargs(system: System, tree: CommitTree) -> OwnedKargs:
     """Return the new deployment's kernel arguments: those of the one it replaces, adapted.
 
     That is the staged one if there is one, so that what waits for the next boot is not lost.
@@ -111,7 +111,7 @@ def _kargs(system: System, tree: CommitTree) -> OwnedKargs:
     """
     machine = environment.machine()
     replaced = system.state.staged or system.booted
-    current = system.ostree.owned_kargs(replaced)
+    current = system.ostree.read_owned_kargs(replaced)
     old = parse_kargs_d(kargs_d(CommitTree(REPO, replaced.checksum)), machine)
     new = parse_kargs_d(kargs_d(tree), machine)
     kargs = kargs_after_upgrade(current.kargs, without(old, owned(current.sources)), new)
@@ -131,7 +131,7 @@ def clean_up() -> tuple[str, ...]:
     return (f"Pruned images: {pruned.images} (layers: {pruned.layers}, objsize: {size})",)
 
 
-def _queued(stage: Stage, record: ImageRecord) -> tuple[str, ...]:
+def _describe_queued(stage: Stage, record: ImageRecord) -> tuple[str, ...]:
     status = image_status(stage.image, record)
     version: tuple[str, ...] = ()
     if status.version is not None:

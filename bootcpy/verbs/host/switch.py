@@ -46,10 +46,10 @@ def switch(
 
 def fetch_and_stage(system: System, stage: Stage, *, retain: bool = False) -> Outcome:
     """Import the image that `stage` follows, and stage it."""
-    held = with_bootable_image(
+    stored = with_bootable_image(
         stage.image, system.progress, lambda source: fetch(system, stage.image, source)
     )
-    outcome = stage_commit(system, stage, held)
+    outcome = stage_commit(system, stage, stored)
     if not retain and system.booted.origin.refspec is not None:
         # Last, as what was refused must leave everything as it was. The commit stays in any
         # case, for as long as it is deployed.

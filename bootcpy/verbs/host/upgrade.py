@@ -41,11 +41,11 @@ def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:
     with changing(progress) as system:
         require_possible(system.ostree, options.soft_reboot)
         if options.from_downloaded:
-            return _from_downloaded(system, options)
+            return _release_or_restage(system, options)
         image = tracked_image(system.state, options.tag)
         known = _decide_pinned(system, image, options)
         if known is not None:
-            return _unchanged(image) if options.check else carry_out(system, known)
+            return _report_unchanged(image) if options.check else carry_out(system, known)
         if options.check:
             return with_bootable_image(
                 image, progress, lambda source: _check(system, image, source)
@@ -55,23 +55,23 @@ def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:
         )
         if isinstance(fetched, Adjust):
             return carry_out(system, fetched)
-        stage, held = fetched
-        outcome = stage_commit(system, stage, held)
+        stage, stored = fetched
+        outcome = stage_commit(system, stage, stored)
         return Outcome(
-            lines=(*outcome.lines, *_layer_changes(system.booted, held.record)),
+            lines=(*outcome.lines, *_describe_layer_changes(system.booted, stored.record)),
             reboot=outcome.reboot,
         )
 
 
-def _from_downloaded(system: System, options: UpgradeOptions) -> Outcome:
+def _release_or_restage(system: System, options: UpgradeOptions) -> Outcome:
     """Release what is staged, or stage again what a reboot has discarded."""
     if system.state.staged is not None:
         return carry_out(system, decide_release(system.state.staged, options))
     image = tracked_image(system.state, options.tag)
     found = system.ostree.find_downloaded(image.image)
-    stage, held = decide_restage(system.state, image, found, options)
-    require_accepted(REPO, held.commit, image.image)
-    return stage_commit(system, stage, held)
+    stage, stored = decide_restage(system.state, image, found, options)
+    require_accepted(REPO, stored.commit, image.image)
+    return stage_commit(system, stage, stored)
 
 
 def _decide_pinned(
@@ -89,7 +89,7 @@ def _decide_pinned(
     return None if asked_again else known
 
 
-def _unchanged(image: SignedImageReference) -> Outcome:
+def _report_unchanged(image: SignedImageReference) -> Outcome:
     return Outcome(lines=(f"No changes in: {image.image}",))
 
 
@@ -97,8 +97,8 @@ def _check(system: System, image: SignedImageReference, source: OpenedImage) -> 
     record = record_of(source)
     note_update(system, image, record)
     if not is_update(system.state, record.manifest_digest):
-        return _unchanged(image)
-    notice.status_changed()
+        return _report_unchanged(image)
+    notice.announce_change()
     status = image_status(image, record)
     version: tuple[str, ...] = ()
     if status.version is not None:
@@ -108,7 +108,7 @@ def _check(system: System, image: SignedImageReference, source: OpenedImage) -> 
             f"Update available for: {image.image}",
             *version,
             f"  Digest: {record.manifest_digest}",
-            *_layer_changes(system.booted, record),
+            *_describe_layer_changes(system.booted, record),
         )
     )
 
@@ -129,7 +129,7 @@ def _fetch_update(
     return decision
 
 
-def _layer_changes(booted: Deployment, update: ImageRecord) -> tuple[str, ...]:
+def _describe_layer_changes(booted: Deployment, update: ImageRecord) -> tuple[str, ...]:
     """Return what changes against the booted image's layers, if its manifest can be read."""
     if booted.image is None:
         return ()

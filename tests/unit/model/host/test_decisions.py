@@ -189,28 +189,28 @@ def test_decide_release(staged: Deployment, options: UpgradeOptions, expected: A
     assert decide_release(staged, options) == expected
 
 
-def _held(digest: str) -> ImageCommit:
+def _stored(digest: str) -> ImageCommit:
     record = ImageRecord(manifest_digest=digest, manifest_text="{}", config_text="{}")
     return ImageCommit(commit="c0ffee", record=record)
 
 
-@pytest.mark.parametrize("held", [None, _held(DIGEST_1), _held(DIGEST_2)])
-def test_decide_restage_needs_what_is_not_deployed(held: ImageCommit | None) -> None:
+@pytest.mark.parametrize("stored", [None, _stored(DIGEST_1), _stored(DIGEST_2)])
+def test_decide_restage_needs_what_is_not_deployed(stored: ImageCommit | None) -> None:
     rolled_back = state(deployment(booted=True), deployment("f00d", index=1, digest=DIGEST_2))
     with refused(
         DeploymentError,
         r"^No staged deployment found$",
         hint="download one with `bootc upgrade --download-only`",
     ):
-        decide_restage(rolled_back, IMAGE, held, UpgradeOptions())
+        decide_restage(rolled_back, IMAGE, stored, UpgradeOptions())
 
 
 def test_decide_restage_stages_again_what_a_reboot_discarded() -> None:
     options = UpgradeOptions(apply=True, soft_reboot=SoftReboot.AUTO)
-    held = _held(DIGEST_2)
-    assert decide_restage(PLAIN, IMAGE, held, options) == (
+    stored = _stored(DIGEST_2)
+    assert decide_restage(PLAIN, IMAGE, stored, options) == (
         Stage(IMAGE, reboot=True, soft_reboot=SoftReboot.AUTO),
-        held,
+        stored,
     )
 
 
