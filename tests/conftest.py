@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+# What these compare is shown when it differs, as in the tests themselves.
+pytest.register_assert_rewrite("tests.refusals", "tests.system.support")
+
 # No test asserts a time: a loaded machine may take long for one example.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
