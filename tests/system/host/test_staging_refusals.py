@@ -4,96 +4,131 @@ import os
 import subprocess
 from pathlib import Path
 from typing import Any
-from unittest.mock import ANY
 
 import pytest
 
 from tests.system.support.booted_host import BootedHost
-from tests.system.support.installed_host import answer, digests, refusal
+from tests.system.support.installed_host import answer, digests, installed, refusal
 from tests.system.support.marks import IN_CONTAINER
 from tests.system.support.oci_layout import BASE, KERNEL, Node, write_image
 
 pytestmark = IN_CONTAINER
 
+_PREPARE = "build the image with `RUN bootc container prepare` as its last step"
+_WRITE_TITLE = 'write PRETTY_NAME="..." into /usr/lib/os-release, as UTF-8; see os-release(5)'
+_AGAIN = "build or pull the image again"
 
 _KERNEL_WITH_BLANK = {name.replace("6.12.0-test", "6.1 test"): node for name, node in BASE.items()}
 
 
 @pytest.mark.parametrize(
-    ("layers", "rest", "message"),
+    ("layers", "rest", "message", "hint"),
     [
-        pytest.param([{"usr/x": "x"}], {}, "the image has no kernel", id="no kernel"),
         pytest.param(
-            [BASE, {f"{KERNEL}-2/vmlinuz": "x"}], {}, "the image has more than one kernel", id="two"
+            [{"usr/x": "x"}],
+            {},
+            "the image has no kernel",
+            f"install a kernel, then {_PREPARE}",
+            id="no kernel",
         ),
-        pytest.param([BASE], {"architecture": "s390x"}, "architecture s390x", id="architecture"),
         pytest.param(
-            [BASE, {"usr/lib/bootc/kargs.d/x.toml": "kargs = 1\n"}], {}, "x.toml", id="kargs.d"
+            [BASE, {f"{KERNEL}-2/vmlinuz": "x"}],
+            {},
+            "the image has more than one kernel",
+            "remove all but one; an image boots exactly one",
+            id="two",
+        ),
+        pytest.param(
+            [BASE],
+            {"architecture": "s390x"},
+            "architecture s390x",
+            "pull or build the image for this machine's architecture",
+            id="architecture",
+        ),
+        pytest.param(
+            [BASE, {"usr/lib/bootc/kargs.d/x.toml": "kargs = 1\n"}],
+            {},
+            "x.toml",
+            "correct the file",
+            id="kargs.d",
         ),
         pytest.param(
             [BASE, {"usr/lib/ostree/prepare-root.conf": "[composefs]\nenabled = yes\n"}],
             {},
             "composefs",
+            "set `enabled = no` below [composefs] in ostree/prepare-root.conf",
             id="composefs",
         ),
         pytest.param(
             [BASE, {"usr/lib/os-release": b"PRETTY_NAME=M\xfcller\n"}],
             {},
             "os-release is not UTF-8",
+            _WRITE_TITLE,
             id="os-release",
         ),
         pytest.param(
             [BASE, {"usr/lib/os-release": "NAME=Test\n"}],
             {},
             "os-release has no PRETTY_NAME or ID",
+            _WRITE_TITLE,
             id="title",
         ),
         pytest.param(
-            [_KERNEL_WITH_BLANK], {}, "the kernel's version '6.1 test' has characters", id="blank"
+            [_KERNEL_WITH_BLANK],
+            {},
+            "the kernel's version '6.1 test' has characters",
+            "install a kernel whose directory in /usr/lib/modules has an ordinary name",
+            id="blank",
         ),
         pytest.param(
             [BASE, {"usr/lib/bootc/kargs.d/x.toml": b"#" * 65_537}],
             {},
             "/usr/lib/bootc/kargs.d/x.toml of the image: it is larger than 64 KiB",
+            _AGAIN,
             id="large kargs.d",
         ),
         pytest.param(
             [BASE, {"usr/lib/bootc/kargs.d/x.toml": "kargs = " + "[" * 20_000}],
             {},
             "x.toml: not valid TOML: it is nested too deep",
+            "correct the file",
             id="deep kargs.d",
         ),
         pytest.param(
             [BASE, {f"usr/lib/bootc/kargs.d/{number}.toml": b"" for number in range(1001)}],
             {},
             "/usr/lib/bootc/kargs.d of the image: it has more than 1,000 entries",
+            _AGAIN,
             id="many kargs.d",
         ),
         pytest.param(
             [BASE, {"usr/lib/ostree/prepare-root.conf": b"#" * 65_537}],
             {},
             "prepare-root.conf of the image: it is larger than 64 KiB",
+            _AGAIN,
             id="large prepare-root.conf",
         ),
         pytest.param(
             [BASE, {f"usr/lib/modules/{number}/vmlinuz": b"" for number in range(1001)}],
             {},
             "/usr/lib/modules of the image: it has more than 1,000 entries",
+            _AGAIN,
             id="kernels",
         ),
         pytest.param(
             [BASE, {f"{KERNEL}/initramfs.img": b"070701" + b"0" * 88 + b"F" * 8 + b"0" * 8}],
             {},
             "the initramfs has a file name of 4,294,967,295 bytes",
+            _AGAIN,
             id="initramfs",
         ),
     ],
 )
 def test_upgrade_refuses_what_cannot_boot_here(
-    host: BootedHost, layout: Path, layers: list[Any], rest: dict[str, Any], message: str
+    host: BootedHost, layout: Path, layers: list[Any], rest: dict[str, Any], message: str, hint: str
 ) -> None:
     write_image(layout, layers, **rest)
-    assert message in refusal(host, "upgrade")
+    assert message in refusal(host, "upgrade", hint=hint)
 
 
 _ETC_CASES: dict[str, tuple[dict[str, Node], dict[str, Node], str]] = {
@@ -137,31 +172,30 @@ _ETC_CASES: dict[str, tuple[dict[str, Node], dict[str, Node], str]] = {
 
 @pytest.mark.parametrize(("old", "new", "change"), _ETC_CASES.values(), ids=_ETC_CASES.keys())
 def test_upgrade_foresees_what_the_merge_of_etc_will_do(
-    host: BootedHost, layout: Path, old: dict[str, Node], new: dict[str, Node], change: str
+    tmp_path: Path, layout: Path, old: dict[str, Node], new: dict[str, Node], change: str
 ) -> None:
-    write_image(layout, [BASE | old], version="2")
-    answer(host, "upgrade")
-    host.reboot()
-    second = digests(host)["booted"]
-    third = write_image(layout, [BASE | new], version="3")
-    answer(host, "upgrade")
-    deployments = host.root / "ostree/deploy/default/deploy"
-    checksum = host.status()["status"]["booted"]["ostree"]["checksum"]
-    subprocess.run(["sh", "-c", change], cwd=deployments / f"{checksum}.0/etc", check=True)
-    # The change came after the check, so libostree shows what it makes of it.
-    merged = host.finalize() == 0
-    host.boot()
-    if merged:
-        assert digests(host)["booted"] == third
-    else:
-        assert digests(host) == {"staged": None, "booted": second, "rollback": ANY}
-        assert "changes in /etc cannot be carried over" in refusal(host, "upgrade")
-        return
-    # What merged must not be foreseen as a conflict: the same again from the rollback.
-    host.bootc("rollback")
-    host.reboot()
-    finished = host.bootc("upgrade")
-    assert finished.returncode == 0, finished.stderr
+    write_image(layout, [BASE | old])
+    with installed(tmp_path, layout, kargs=["root=UUID=x", "rw"]) as host:
+        first = digests(host)["booted"]
+        second = write_image(layout, [BASE | new], version="2")
+        answer(host, "upgrade")
+        deployments = host.root / "ostree/deploy/default/deploy"
+        checksum = host.status()["status"]["booted"]["ostree"]["checksum"]
+        subprocess.run(["sh", "-c", change], cwd=deployments / f"{checksum}.0/etc", check=True)
+        # The change came after the check, so libostree shows what it makes of it.
+        merged = host.finalize() == 0
+        host.boot()
+        if not merged:
+            assert digests(host) == {"staged": None, "booted": first, "rollback": None}
+            hint = "move what is named out of the way, and run the command again"
+            message = refusal(host, "upgrade", hint=hint)
+            assert "changes in /etc cannot be carried over" in message
+            return
+        assert digests(host)["booted"] == second
+        # What merged must not be foreseen as a conflict: the same again from the rollback.
+        answer(host, "rollback")
+        host.reboot()
+        answer(host, "upgrade")
 
 
 def test_upgrade_names_what_the_merge_of_etc_leaves_behind(host: BootedHost, layout: Path) -> None:
@@ -182,14 +216,16 @@ def test_upgrade_names_what_the_merge_of_etc_leaves_behind(host: BootedHost, lay
 
 def test_upgrade_refuses_a_missing_image(host: BootedHost, layout: Path) -> None:
     (layout / "index.json").unlink()
-    assert str(layout) in refusal(host, "upgrade")
+    hint = "check the path, and that the disk it is on is mounted"
+    assert str(layout) in refusal(host, "upgrade", hint=hint)
 
 
 def test_upgrade_refuses_what_rpm_ostree_layered_on(host: BootedHost) -> None:
     origin = next((host.root / "ostree/deploy/default/deploy").glob("*.origin"))
     with origin.open("a", encoding="utf-8") as file:
         file.write("[packages]\nrequested=vim;\n")
-    assert refusal(host, "upgrade").startswith("Deployment contains local rpm-ostree modif")
+    message = refusal(host, "upgrade", hint="`bootc switch IMAGE` leaves them behind")
+    assert message.startswith("Deployment contains local rpm-ostree modif")
 
 
 @pytest.mark.parametrize("target", ["os-release.d/test", "../share/test"])

@@ -117,7 +117,8 @@ def test_rollback_discards_what_is_staged(host: BootedHost, layout: Path) -> Non
 
 
 def test_rollback_needs_a_rollback(host: BootedHost) -> None:
-    assert refusal(host, "rollback") == "No rollback available"
+    hint = "no other deployment has run here; see `bootc status`"
+    assert refusal(host, "rollback", hint=hint) == "No rollback available"
 
 
 def test_edit_applies_a_document(host: BootedHost, tmp_path: Path) -> None:
@@ -134,7 +135,8 @@ def test_edit_applies_a_document(host: BootedHost, tmp_path: Path) -> None:
     assert digests(host)["staged"] == digest
     document["spec"] = {"image": None}
     file.write_text(json.dumps(document), encoding="utf-8")
-    assert refusal(host, "edit", "-f", str(file)) == "Missing image in specification"
+    message = refusal(host, "edit", "-f", str(file), hint="keep spec.image")
+    assert message == "Missing image in specification"
 
 
 def test_edit_runs_the_users_editor(host: BootedHost) -> None:

@@ -11,6 +11,7 @@ from tests.system.support.oci_layout import BASE, write_image
 pytestmark = IN_CONTAINER
 
 
+_DOWNLOAD = "download one with `bootc upgrade --download-only`"
 _APPLIED = "Staged deployment will now be applied on reboot"
 
 
@@ -109,7 +110,8 @@ def test_upgrade_download_only_is_held_back_and_released(host: BootedHost, layou
 
 
 def test_a_download_outlives_a_reboot(host: BootedHost, layout: Path) -> None:
-    assert refusal(host, "upgrade", "--from-downloaded") == "No staged deployment found"
+    message = refusal(host, "upgrade", "--from-downloaded", hint=_DOWNLOAD)
+    assert message == "No staged deployment found"
     second = write_image(layout, [BASE, {"usr/new": "x"}], version="2")
     answer(host, "upgrade", "--download-only")
     host.reboot()
@@ -125,7 +127,8 @@ def test_a_download_outlives_a_reboot(host: BootedHost, layout: Path) -> None:
     # What was rolled back is not what was downloaded.
     answer(host, "rollback")
     host.reboot()
-    assert refusal(host, "upgrade", "--from-downloaded") == "No staged deployment found"
+    message = refusal(host, "upgrade", "--from-downloaded", hint=_DOWNLOAD)
+    assert message == "No staged deployment found"
 
 
 def test_upgrade_writes_progress_as_json_lines(host: BootedHost, layout: Path) -> None:

@@ -50,14 +50,16 @@ def answer(host: BootedHost, *words: str) -> list[str]:
     return finished.stdout.splitlines()
 
 
-def refusal(host: BootedHost, *words: str) -> str:
-    """Run bootc, which must refuse and leave the host as it is, and return its message."""
+def refusal(host: BootedHost, *words: str, hint: str) -> str:
+    """Run bootc, which must refuse with `hint` and leave the host as it is; return its message."""
     before = _without_updates(host.status())
     finished = host.bootc(*words)
     assert finished.returncode == 1, finished.stdout
     assert _without_updates(host.status()) == before
     assert "error: " in finished.stderr, finished.stderr
-    message, *_ = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
+    lines = finished.stderr.splitlines()
+    message, advice = [line for line in lines if line.startswith(("error: ", "hint: "))]
+    assert advice == f"hint: {hint}"
     return message.removeprefix("error: ")
 
 
