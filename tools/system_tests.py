@@ -1,5 +1,8 @@
 """Run the system tests inside the built image: `python -m tools.system_tests [PYTEST ARGUMENT...]`.
 
+Without arguments it also measures how much of `bootcpy/verbs` they run, which has a floor: see
+`tools.verbs_coverage`.
+
 They need root, loop devices and the image's own libostree and skopeo, so they run where an
 installation runs, in a privileged container. The unit tests run there too: against the
 versions of every library that the distribution ships. So do the rows of `tests/hostile`.
@@ -12,13 +15,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import Pool
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError, ExitStatus
-from tools import containers, image, steps, test_report
+from tools import containers, image, steps, test_report, verbs_coverage
 
 REFERENCE = "localhost/bootcpy-tests:latest"
 CONTAINERFILE = image.ROOT / "tests" / "system" / "Containerfile"
@@ -34,6 +37,9 @@ _SUITES = {
     "install": ("tests/system/install", "tests/unit"),
 }
 _AT_ONCE = 2
+_MEASURED = frozenset(_SUITES) - {"hostile"}
+# Where the container notes which lines of the verbs ran, in any process.
+_SEEN = "/seen-lines"
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -61,7 +67,9 @@ def run(arguments: Sequence[str]) -> None:
             chunksize=1,
         )
     failed = [name for name, good in zip(_SUITES, passed, strict=True) if not good]
-    if failed:
+    if not failed:
+        _require_coverage(built.reference)
+    else:
         raise BootcpyError(
             f"system tests failed: {', '.join(failed)}",
             hint=f"what they said is above, their files are in the disk images in {SCRATCH}",
@@ -80,19 +88,66 @@ def _run_suite(reference: str, name: str, options: Sequence[str]) -> bool:
     return True
 
 
+def _require_coverage(reference: str) -> None:
+    """Require that what the suites noted is as much of the verbs as it has to be.
+
+    Raises:
+        BootcpyError: it is less.
+    """
+    records = {_record_of(name): f"{_SEEN}-{name}" for name in _MEASURED}
+    with steps.step("Looking which lines of the commands no test has run"):
+        try:
+            _python(reference, ["-m", "tools.verbs_coverage", *records.values()], mounts=records)
+        except BootcpyError as e:
+            raise BootcpyError(
+                f"the system tests run too little of {verbs_coverage.MEASURED}",
+                hint="the lines that did not run are named above",
+            ) from e
+
+
+def _record_of(name: str) -> Path:
+    return SCRATCH / f"{name}.seen"
+
+
 def _run_inside(reference: str, name: str, options: Sequence[str], scratch: Path) -> None:
     """Run pytest in a container of the image `reference`; `name` is that of the report."""
+    pytest = (
+        *("-m", "pytest", "-p", "no:cacheprovider", f"--basetemp=/target/{name}"),
+        *(f"--timeout={_TEST_TIMEOUT_S}", f"--junitxml=/reports/{name}.xml"),
+    )
+    variables = ["HYPOTHESIS_STORAGE_DIRECTORY=/target/hypothesis"]
+    mounts = {test_report.REPORTS: "/reports"}
+    if name in _MEASURED:
+        record = _record_of(name)
+        record.touch()
+        record.chmod(0o666)  # some tests run the program as nobody
+        mounts[record] = _SEEN
+        variables += [
+            "PYTHONPATH=/src/tools/seen_lines",
+            f"SEEN_LINES_BELOW=/src/{verbs_coverage.MEASURED}/",
+            f"SEEN_LINES_IN={_SEEN}",
+        ]
+    _python(reference, [*pytest, *options], variables, target=scratch, mounts=mounts)
+
+
+def _python(
+    reference: str,
+    argv: Sequence[str],
+    variables: Sequence[str] = (),
+    *,
+    target: Path | None = None,
+    mounts: Mapping[Path, str],
+) -> None:
+    """Run Python on the sources, in a container of the image `reference`."""
     containers.run_installer(
         reference,
         [
             *("env", "--chdir=/src", "PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"),
-            "HYPOTHESIS_STORAGE_DIRECTORY=/target/hypothesis",
-            *("python3", "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp=/target/{name}"),
-            *(f"--timeout={_TEST_TIMEOUT_S}", f"--junitxml=/reports/{name}.xml"),
-            *options,
+            *variables,
+            *("python3", *argv),
         ],
-        target=scratch,
-        mounts={image.ROOT: "/src:ro", test_report.REPORTS: "/reports"},
+        target=target,
+        mounts={image.ROOT: "/src:ro", **mounts},
     )
 
 
