@@ -131,27 +131,29 @@ def fetch_groups(
 ) -> Generator[_Job]:
     """Fetch layers as `fetch_layers` does, those of one group at the same time.
 
-    `start` makes the jobs of a group whose blobs begin to flow; `at_once` counts groups.
+    `start` makes the jobs of a group whose blobs begin to flow; that context ends when the
+    last of these was yielded and its successor is asked for. `at_once` counts groups.
 
     Raises:
         BootcpyError: see `fetch_layers`.
     """
     todo = list(groups)
-    running: list[list[_Job]] = []
+    running: list[tuple[list[_Job], ExitStack]] = []
     asked: _Job | None = None
     watch = Watch(None)
     with ExitStack() as children:
         while todo or running:
             if asked is None:
                 while todo and len(running) < at_once:
-                    begun = [_begin(image, each, children) for each in todo.pop(0)]
-                    running.append(list(children.enter_context(start(begun))))
-                jobs = [job for group in running for job in group]
+                    context = children.enter_context(ExitStack())
+                    begun = [_begin(image, each, context) for each in todo.pop(0)]
+                    running.append((list(context.enter_context(start(begun))), context))
+                jobs = [job for group, _ in running for job in group]
                 asked = next((job for job in jobs if not job.delivered), None)
                 if asked:
                     _ask_to_finish(image, asked)
                     watch = Watch(image.stall_timeout_s)
-            jobs = [job for group in running for job in group]
+            jobs = [job for group, _ in running for job in group]
             waiting = [job.first_running() for job in jobs if job.delivered]
             ready, _, _ = select(
                 [child for child in waiting if child] + ([image] if asked else []),
@@ -166,12 +168,13 @@ def fetch_groups(
                 asked.delivered, asked = True, None
             elif asked and watch.stalled(asked.counter.value, ours_to_read=asked.pipe.has_bytes()):
                 raise _stalled(image, asked.wanted, image.stall_timeout_s)
-            for job in [job for job in jobs if job.delivered and not job.first_running()]:
-                for group in running:
-                    if job in group:
-                        group.remove(job)
-                yield job
-            running = [group for group in running if group]
+            for group, context in running:
+                for job in [job for job in group if job.delivered and not job.first_running()]:
+                    group.remove(job)
+                    yield job
+                if not group:
+                    context.close()
+            running = [(group, context) for group, context in running if group]
 
 
 def _begin(image: OpenedImage, wanted: WantedLayer, stack: ExitStack) -> BegunLayer:

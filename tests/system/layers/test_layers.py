@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bootcpy.model.base.progress import BytesProgress
 from bootcpy.model.image.reference import ImageReference
 from bootcpy.ostree.base.repo import open_repo
 from tests.layers import (
@@ -227,3 +228,25 @@ def test_many_small_layers_do_not_get_in_each_others_way(
     layers = [LayerBlob.of(file(f"usr/share/{index}")) for index in range(200)]
     found = listing(repo_path, pull(repo_path, oci.add_image([LayerBlob.of(*LOWER), *layers])))
     assert {f"usr/share/{index}" for index in range(200)} <= found.keys()
+
+
+class _Descriptors(Recorder):
+    """Remembers how many descriptors were open when so many layers were whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: dict[int, int] = {}
+
+    def transferred(self, event: BytesProgress) -> None:
+        count = sum(1 for _ in Path("/proc/self/fd").iterdir())
+        self.open[event.steps] = max(count, self.open.get(event.steps, 0))
+
+
+def test_layers_that_are_done_hold_nothing_open(repo_path: Path, oci: OciDirectory) -> None:
+    # Too large to be taken in together.
+    layers = [LayerBlob.of(file(f"usr/{index}", noise(index, 70_000))) for index in range(40)]
+    descriptors = _Descriptors()
+    pull(repo_path, oci.add_image(layers), progress=descriptors)
+    early = max(count for done, count in descriptors.open.items() if done < 20)
+    late = max(count for done, count in descriptors.open.items() if done >= 20)
+    assert late < early + 10
