@@ -32,17 +32,19 @@ _UNTESTED = {
         "reboot first, or use a newer libostree",
     ),
     "needs a system that lacks what every tested one has": (
+        "`bootc container prepare` writes it into an image",
         "install ostree and try again",
-        "it is part of an image; see images/rootfs",
         "look for omit_dracutmodules in /etc/dracut.conf.d",
         "remove it in the image, or use a file system that has such attributes",
         "run the command as root",
     ),
-    "could be provoked, and nobody has so far": (
+    "could be compared, and nobody has so far": (
         " be a directory in the image, and no link",
+        "check the network, and run the command again; BOOTC_STALL_TIMEOUT sets the patience",
         "deploy one first, or leave out --mutate-in-place",
         "name one with --source",
         "run `bootc upgrade` first",
+        "see what `skopeo inspect ",
         "the image is corrupt or hostile; do not use it",
     ),
 }

@@ -32,7 +32,7 @@ from bootcpy.ostree.layers.embedded_objects import (
 from bootcpy.ostree.layers.fetch import BegunLayer, LayerJob, fetch_layers
 from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.system.layers.tar import ByteCounter
-from bootcpy.system.process.child import Child
+from bootcpy.system.process.child import Child, forked
 
 _AT_ONCE = min(os.cpu_count() or 1, 4)  # each layer keeps one processor busy
 
@@ -95,7 +95,7 @@ def _storing_objects(
     with ExitStack() as stack:
         with explained(_cannot_store(begun.wanted)):
             stack.enter_context(transaction(repo))
-        child = stack.enter_context(Child(store))
+        child = stack.enter_context(forked(store))
         os.close(begun.blob.fd)
         yield _ObjectsJob(begun, counter, child, stack.close)
 

@@ -26,7 +26,7 @@ from bootcpy.system.image.skopeo import OpenedImage
 from bootcpy.system.layers.filter import build_layer, read_layer
 from bootcpy.system.layers.spilled_sort import SpilledSort
 from bootcpy.system.layers.tar import ByteCounter
-from bootcpy.system.process.child import Child
+from bootcpy.system.process.child import Child, forked
 
 _HINT = "see the kernel's messages (`dmesg`) for what is wrong with the disk; then try again"
 
@@ -135,7 +135,7 @@ def _storing_group(
     with ExitStack() as stack:
         with _storing(blobs[0].wanted):
             stack.enter_context(transaction(repo))
-        child = stack.enter_context(Child(lambda: _store_all(repo, blobs, counters)))
+        child = stack.enter_context(forked(lambda: _store_all(repo, blobs, counters)))
         for begun in blobs:
             os.close(begun.blob.fd)
         group = _Group(repo, blobs, child, stack.close)

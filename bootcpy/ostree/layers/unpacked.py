@@ -27,7 +27,7 @@ from bootcpy.ostree.base.objects import (
 from bootcpy.ostree.base.repo import explained, open_repo, transaction
 from bootcpy.ostree.layers.commits import LayerTraits, write_layer, write_tree
 from bootcpy.system.layers.scan import ForeignLayerError, scan_layer
-from bootcpy.system.process.child import Child
+from bootcpy.system.process.child import Child, forked
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def store_layers(
             while todo and len(running) < workers:
                 wanted, batch = todo.pop(0)
                 work = partial(store_batch, repo_path, layers[wanted].tree, batch, fsync=fsync)
-                running[children.enter_context(Child(work))] = wanted, batch
+                running[children.enter_context(forked(work))] = wanted, batch
             ready, _, _ = select(list(running), [], [])
             for child in ready:
                 wanted, batch = running.pop(child)

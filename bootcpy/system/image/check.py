@@ -26,7 +26,7 @@ from bootcpy.system.layers.filter import Attributes, LayerSummary, build_layer, 
 from bootcpy.system.layers.spilled_sort import SpilledSort
 from bootcpy.system.layers.tar import ByteCounter
 from bootcpy.system.layers.tar_reader import TarReader
-from bootcpy.system.process.child import Child
+from bootcpy.system.process.child import forked
 
 _SCRATCH = Path("/var/tmp")  # noqa: S108 - on disk; its files have no name
 _NO_CHECKSUM = bytes(CHECKSUM_BYTES)
@@ -73,7 +73,7 @@ def check_local_image(image: OpenedImage, progress: Progress) -> int:
 def _check_layer(image: OpenedImage, layer: Layer, descriptor: Descriptor) -> LayerSummary:
     try:
         blob = image.start_blob(descriptor)
-        with Child(lambda: _read(blob.fd)) as child:
+        with forked(lambda: _read(blob.fd)) as child:
             os.close(blob.fd)
             image.ask_to_finish(blob)
             problem: BootcpyError | None = None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from bootcpy.model.layers.limits import corrupt
 from bootcpy.model.layers.tar_headers import TarMember
 from bootcpy.system.layers.tar_reader import BUFFER_BYTES, TarReader
-from bootcpy.system.process.child import Child
+from bootcpy.system.process.child import forked
 from bootcpy.system.process.run import spawn
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _through_zlib(blob: io.FileIO, first: bytes, counter: ByteCounter) -> Genera
     blocks = _inflated(_counted(blob, first, counter))
     with (
         open(read_fd, "rb", buffering=0) as tar,  # noqa: PTH123 - a descriptor
-        Child(lambda: _feed(blocks, write_fd), close=[read_fd]) as child,
+        forked(lambda: _feed(blocks, write_fd), close=[read_fd]) as child,
     ):
         os.close(write_fd)
         blob.close()  # it is the child's alone: who delivers it is to see when that fails
@@ -161,7 +161,7 @@ def _through_zstd(blob: io.FileIO, first: bytes, counter: ByteCounter) -> Genera
     blocks = _counted(blob, first, counter)
     with (
         open(out_read, "rb", buffering=0) as tar,  # noqa: PTH123 - a descriptor
-        Child(lambda: _feed(blocks, in_write), close=[out_read]) as child,
+        forked(lambda: _feed(blocks, in_write), close=[out_read]) as child,
     ):
         os.close(in_write)
         blob.close()

@@ -9,9 +9,9 @@ import os
 import pickle
 import signal
 import traceback
-from collections.abc import Callable, Iterable
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, contextmanager
+from typing import Generic, TypeVar
 
 from bootcpy.errors import BootcpyError
 from bootcpy.model.base.io_errors import DISK_ERRNOS, FAILING_HINT
@@ -25,24 +25,50 @@ class ChildFailedError(RuntimeError):
     """The child ended by an exception that is a bug; the text has it."""
 
 
-class Child(Generic[_Result]):
-    """A forked process that computes one value; ends with the `with` block at the latest."""
+@contextmanager
+def forked(
+    work: Callable[[], _Result], *, close: Iterable[int] = ()
+) -> Generator["Child[_Result]"]:
+    """Fork and run `work` in the child, which ends with the context at the latest.
 
-    def __init__(self, work: Callable[[], _Result], *, close: Iterable[int] = ()) -> None:
-        """Fork and run `work` in the child, which first closes the descriptors `close`."""
-        self._fd, theirs = os.pipe()
-        parent = os.getpid()
-        die_with_parent = parent_death(signal.SIGKILL)
-        # Else a signal could unwind the parent's `with` blocks in the child.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
-        try:
-            self._pid = os.fork()
-            if self._pid == 0:
-                _run_and_exit(work, theirs, (self._fd, *close), parent, die_with_parent)
-            self._reaped = False
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    It first closes the descriptors `close`.
+    """
+    # Else a signal could unwind the parent's `with` blocks in the child, or leave it running.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    try:
+        child = _fork(work, close)
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        raise
+    with closing(child):
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        yield child
+
+
+def _fork(work: Callable[[], _Result], close: Iterable[int]) -> "Child[_Result]":
+    answer_fd, theirs = os.pipe()
+    parent = os.getpid()
+    die_with_parent = parent_death(signal.SIGKILL)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _run_and_exit(work, theirs, (answer_fd, *close), parent, die_with_parent)
+    except OSError:
+        os.close(answer_fd)
+        raise
+    finally:
         os.close(theirs)
+    return Child(pid, answer_fd)
+
+
+class Child(Generic[_Result]):
+    """A forked process that computes one value."""
+
+    def __init__(self, pid: int, answer_fd: int) -> None:
+        """Wait for the process `pid`, whose answer comes from the pipe `answer_fd`."""
+        self._pid = pid
+        self._fd = answer_fd
+        self._reaped = False
 
     def fileno(self) -> int:
         """Return the descriptor that turns readable when the child has ended."""
@@ -92,19 +118,6 @@ class Child(Generic[_Result]):
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def __enter__(self) -> Self:
-        """Return the child."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Kill the child if it still runs."""
-        self.close()
 
 
 def _run_and_exit(

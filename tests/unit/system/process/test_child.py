@@ -5,7 +5,7 @@ import time
 import pytest
 
 from bootcpy.errors import BootcpyError, ImageContentError
-from bootcpy.system.process.child import Child, ChildFailedError
+from bootcpy.system.process.child import ChildFailedError, forked
 from tests.refusals import refused
 
 
@@ -26,26 +26,29 @@ def _write(fd: int) -> int:
 
 
 def test_child_returns_what_the_work_returned() -> None:
-    with Child(lambda: [os.getpid()]) as child:
+    with forked(lambda: [os.getpid()]) as child:
         assert child.result() != [os.getpid()]
 
 
 def test_child_hands_over_errors_with_their_hints() -> None:
     with (
-        Child(_refuse) as child,
+        forked(_refuse) as child,
         refused(ImageContentError, "the layer is bad", hint="build it again"),
     ):
         child.result()
 
 
 def test_child_shows_where_a_bug_is() -> None:
-    with Child(_break) as child, pytest.raises(ChildFailedError, match=r"(?s)_break.*ZeroDivision"):
+    with (
+        forked(_break) as child,
+        pytest.raises(ChildFailedError, match=r"(?s)_break.*ZeroDivision"),
+    ):
         child.result()
 
 
 def test_child_that_was_killed_is_an_error_and_no_bug() -> None:
     with (
-        Child(lambda: os.kill(os.getpid(), signal.SIGKILL)) as child,
+        forked(lambda: os.kill(os.getpid(), signal.SIGKILL)) as child,
         refused(
             BootcpyError,
             "killed by signal 9",
@@ -57,7 +60,7 @@ def test_child_that_was_killed_is_an_error_and_no_bug() -> None:
 
 def test_child_ends_with_the_context() -> None:
     before = time.monotonic()
-    with Child(_sleep):
+    with forked(_sleep):
         pass
     assert time.monotonic() - before < 30
 
@@ -65,7 +68,7 @@ def test_child_ends_with_the_context() -> None:
 def test_child_closes_what_it_is_told_to() -> None:
     read, write = os.pipe()
     with (
-        Child(lambda: _write(write), close=[write]) as child,
+        forked(lambda: _write(write), close=[write]) as child,
         pytest.raises(ChildFailedError, match="Bad file descriptor"),
     ):
         child.result()
@@ -81,7 +84,7 @@ def test_child_ignores_sigint_and_obeys_sigterm() -> None:
         os.write(write, b"still here")
         time.sleep(60)
 
-    with Child(wait) as child:
+    with forked(wait) as child:
         assert os.read(read, 10) == b"still here"
         os.kill(child._pid, signal.SIGTERM)  # noqa: SLF001 - as a stranger would
         with pytest.raises(BootcpyError, match="killed by signal 15"):
