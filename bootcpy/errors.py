@@ -52,7 +52,7 @@ class UsageError(BootcpyError):
 class ToolFailedError(BootcpyError):
     """A program we run ended with a status that is not an answer."""
 
-    usual_hint = "what it says may name the cause; the kernel's messages (`dmesg`) may say more"
+    usual_hint = "see its message, and the kernel's messages (`dmesg`), for the cause"
 
     def __init__(self, message: str, *, status: int, stderr: str, hint: str | None = None) -> None:
         """Keep the exit `status` (negative: the signal that killed it) and the end of `stderr`."""

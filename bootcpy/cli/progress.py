@@ -51,7 +51,7 @@ def _checked(descriptor: int) -> int:
     if descriptor in {0, 1, 2}:
         raise UsageError(
             f"Cannot use fd {descriptor} for progress JSON",
-            hint="the first three are the standard streams; take 3, as in `3>progress.jsonl`",
+            hint="0, 1 and 2 are the standard streams; use 3, as in `3>progress.jsonl`",
         )
     try:
         os.fstat(descriptor)

@@ -266,10 +266,14 @@ _FORM = [
     ),
     _row(
         "attributes-link-to-nothing",
-        "links to nothing",
+        "is a link to a missing file",
         _with(hardlink(_LINK, object_path(_TWO, "file-xattrs"))),
     ),
-    _row("attributes-link-outside", "links to nothing", _with(hardlink(_LINK, "/etc/shadow"))),
+    _row(
+        "attributes-link-outside",
+        "is a link to a missing file",
+        _with(hardlink(_LINK, "/etc/shadow")),
+    ),
     _row(
         "attributes-renamed",
         "has another checksum",
@@ -278,12 +282,12 @@ _FORM = [
     _row("twice", "is there twice", chunk=lambda members: [*members, *members[-4:]]),
     _row(
         "metadata-in-chunk",
-        "does not belong into it",
+        "is not part of this layer",
         chunk=_with(file(object_path(_ONE, "dirtree"), b"x")),
     ),
     _row(
         "commit-in-chunk",
-        "does not belong into it",
+        "is not part of this layer",
         chunk=_with(file(object_path(_ONE, "commit"), b"x")),
     ),
     _row("name-filez", "is no object", _with(file(object_path(_ONE, "filez")))),

@@ -66,7 +66,7 @@ _PINGS = [
     _row("ping-401", "refuses access", _at(_PING, Answer(401))),
     _row(
         "ping-401-basic",
-        "does not answer as a registry does",
+        "does not answer like a registry",
         _at(_PING, Answer(401, headers={"WWW-Authenticate": 'Basic realm="\x1b[31m"'})),
     ),
     _row(

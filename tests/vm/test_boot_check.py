@@ -33,9 +33,7 @@ def test_a_lost_update_is_told(
         wait = (
             f"for _ in $(seq 60); do [ -e /run/motd.d/50-bootc ] && break; sleep 1; done; {_MOTD}"
         )
-        assert (
-            guest.run(wait).stdout == f"bootc: {name} is staged; it runs from the next boot on.\n"
-        )
+        assert guest.run(wait).stdout == f"bootc: {name} is staged; the next boot runs it.\n"
         # What makes the boot menu fails while the system shuts down.
         guest.run("mount --bind /bin/false /usr/lib/bootc/grub-menu")
         guest.reboot()

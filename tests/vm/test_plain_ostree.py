@@ -117,7 +117,7 @@ def _check_plain(guest: Guest) -> str:
     assert refused.status == 1
     assert refused.stderr.splitlines() == [
         "error: No image source specified",
-        "hint: say what to follow with `bootc switch IMAGE`",
+        "hint: choose the image to follow with `bootc switch IMAGE`",
     ]
     return plain
 

@@ -33,7 +33,7 @@ _LARGE = tar(file("usr/lib/large", noise(1, _LARGE_BYTES)))
 _DEPLOYMENTS = "/ostree/deploy/default/deploy"
 _FINALIZED = "Stopped ostree-finalize-staged.ser"
 _PATIENCE_S = 300
-_NO_POWER = "the system did not shut down in order, as when the power fails"
+_NO_POWER = "the system was not shut down normally, for example because of a power cut"
 _LOST = "journalctl --boot --output=cat MESSAGE_ID=6d1275ef0d0e43b893296e469b64b660"
 
 

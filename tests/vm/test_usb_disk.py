@@ -61,7 +61,7 @@ def test_update_from_a_usb_disk_without_network(
             assert (refused.status, refused.stdout) == (1, "")
             assert message.startswith(f"error: there is no image {_FOLLOWED}: ")
             assert message.endswith(": no such file or directory")
-            assert hint == "hint: check the path, and that the disk it is on is mounted"
+            assert hint == "hint: check the path, and whether its disk is mounted"
 
         guest.run(_MOUNT)
         assert guest.run("bootc upgrade").stdout == "No update available.\n"

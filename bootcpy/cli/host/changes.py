@@ -126,7 +126,7 @@ def switch(
         )
     if "://" in target:
         raise UsageError(
-            f"{target!r} names a transport", hint="leave it out here, and say it with --transport"
+            f"{target!r} names a transport", hint="remove it from the name, and use --transport"
         )
     reference = ImageReference.parse(f"{Transport.parse(transport).prefix}{target}")
     image = SignedImageReference(

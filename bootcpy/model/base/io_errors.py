@@ -53,13 +53,13 @@ def explain_write_failure(disk: DiskState, cause: BootcpyError | OSError) -> Boo
         return None
     if disk.gone:
         return BootcpyError(
-            f"{disk.path} has vanished while it was written to",
-            hint="see the kernel's messages (`dmesg`) and the cable, then run the command again",
+            f"{disk.path} disappeared while it was written to",
+            hint="see the kernel's messages (`dmesg`), check the cable, and run the command again",
         )
     if disk.file is not None and disk.file_bytes < disk.size_bytes:
         return BootcpyError(
-            f"{disk.file} was cut short while it was written to",
-            hint="find the program that did it, make a new disk file, and run the command again",
+            f"{disk.file} was truncated while it was written to",
+            hint="find the program that truncated it, make a new disk file, and try again",
         )
     return _explain_answer(disk, cause) if _blames_disk(cause) else None
 

@@ -82,7 +82,7 @@ def require_self_install(process: ProcessFacts) -> ContainerFacts:
     container = process.container
     if container is None:
         raise EnvironmentMismatchError(
-            "no --source-imgref, and this is not a podman container that could install its image",
+            "no --source-imgref is given, and this is not a podman container",
             hint=_RUN_HINT,
         )
     require_root(process)

@@ -39,7 +39,7 @@ def parse_size(text: str) -> int:
         )
     size_bytes = int(match[1]) * _UNITS[match[2]]
     if size_bytes == 0:
-        raise UsageError("the size 0 is too small for anything", hint="give at least 1 MiB")
+        raise UsageError("the size 0 is too small", hint="give at least 1 MiB")
     return size_bytes
 
 

@@ -59,7 +59,7 @@ def _mapping(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise StrictJsonError(f"the key {printable(key, limit=_SHOWN)!r} stands twice")
+            raise StrictJsonError(f"the key {printable(key, limit=_SHOWN)!r} occurs twice")
         found[key] = value
     return found
 
@@ -103,4 +103,4 @@ def _require_unicode(value: Any) -> None:  # noqa: ANN401 - any JSON
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise StrictJsonError("it has half a surrogate pair in a string") from None
+        raise StrictJsonError("a string has an incomplete surrogate pair") from None

@@ -54,7 +54,7 @@ def parse_entry(file_name: str, text: str) -> Entry:
     if not last("linux").startswith("/"):
         raise ConfigurationError(
             f"boot loader entry {file_name} has no line `linux /PATH`",
-            hint="remove the entry, or deploy again so that it is rewritten",
+            hint="remove the entry, or deploy again, which writes it again",
         )
     left = name["left"]
     return Entry(

@@ -96,11 +96,11 @@ def require_bootable_tree(facts: BootFacts, *, composefs_supported: bool) -> str
     _require_title(facts.os_release)
     if not facts.has_etc:  # libostree finds out at shutdown, when it merges the changes there
         raise ImageContentError(
-            "the image has no directory /etc", hint="let it have one, even if it is empty"
+            "the image has no directory /etc", hint="create /etc in the image, even if it is empty"
         )
     if requires_composefs(facts.prepare_root_conf) and not composefs_supported:
         raise ImageContentError(
-            "the image requires composefs, which this libostree was built without",
+            "the image requires composefs, but this libostree was built without it",
             hint="set `enabled = no` below [composefs] in ostree/prepare-root.conf",
         )
     return version
@@ -114,7 +114,7 @@ def require_kernel_version(version: str) -> None:
     Raises:
         ImageContentError: it has such characters, or is too long.
     """
-    hint = "install a kernel whose directory in /usr/lib/modules has an ordinary name"
+    hint = "use a shorter name without spaces for its directory in /usr/lib/modules"
     if not version.isprintable() or any(c.isspace() or c == "/" for c in version):
         raise ImageContentError(
             f"the kernel's version {shown_value(version)} has characters that a boot entry "

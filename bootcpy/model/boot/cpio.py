@@ -57,7 +57,7 @@ def names(stream: BinaryIO, allowance: Allowance | None = None) -> Iterator[str]
     while True:
         header = _exactly(stream, _HEADER_BYTES)
         if header[:6] not in MAGICS:
-            raise ImageContentError("the initramfs holds something that is not a cpio archive")
+            raise ImageContentError("the initramfs has a part that is not a cpio archive")
         if not _FIELDS.fullmatch(header, 6):
             raise ImageContentError("the initramfs has a malformed cpio header")
         file_bytes, name_bytes = int(header[54:62], 16), int(header[94:102], 16)

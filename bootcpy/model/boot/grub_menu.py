@@ -21,7 +21,7 @@ _LONGEST_TITLE = 256  # characters
 
 _PREAMBLE = """\
 # Written from the entries beside this file, each time a deployment changes.
-# Local settings belong into grub/custom.cfg on the file system that holds /boot.
+# Write local settings to grub/custom.cfg on the file system that holds /boot.
 """
 _LOCAL_SETTINGS = """\
 if [ -f "${prefix}/custom.cfg" ]; then
@@ -39,7 +39,7 @@ def grub_menu(entries: Sequence[Entry]) -> str:
         ConfigurationError: there is no entry, so that the menu could not boot anything.
     """
     if not entries:
-        raise ConfigurationError("there is no boot loader entry to make a menu of")
+        raise ConfigurationError("there is no boot loader entry for the menu")
     fallback = " ".join(str(number) for number in range(1, len(entries)))
     timeout_s = _TIMEOUT_WITH_CHOICE_S if len(entries) > 1 else _TIMEOUT_S
     settings = (

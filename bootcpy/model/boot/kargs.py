@@ -61,7 +61,7 @@ def _problem(text: str) -> str | None:
     if not _is_utf8(text):
         return "is not UTF-8"
     if text.count('"') % 2:
-        return "leaves a quotation mark open"
+        return "has a quotation mark that is not closed"
     return None
 
 

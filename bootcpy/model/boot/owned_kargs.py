@@ -53,7 +53,7 @@ def parse_options(text: str | None) -> tuple[str, ...]:
     for param in params:
         if param.startswith("ostree="):
             raise UsageError(
-                f"--options has {param!r}", hint="leave it out: libostree sets that argument"
+                f"--options has {param!r}", hint="remove it: libostree sets that argument"
             )
     return params
 

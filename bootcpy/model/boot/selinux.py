@@ -22,6 +22,6 @@ def parse_policy_types(text: str) -> tuple[str, ...]:
             raise ImageContentError(
                 f"/etc/selinux/config of the image sets SELINUXTYPE to {shown_value(name)}, "
                 "which is not the name of a policy",
-                hint="name a directory in /etc/selinux",
+                hint="set SELINUXTYPE to the name of a directory in /etc/selinux",
             )
     return names

@@ -27,7 +27,7 @@ def find_obstacle(booted: KernelState, target: KernelState) -> str | None:
     if not target.composefs:
         return "its prepare-root.conf does not turn composefs on"
     if target.boot_files is not None and booted.boot_files != target.boot_files:
-        return "its kernel or initramfs is another one"
+        return "its kernel or initramfs is different"
     if tuple(booted.kargs) != tuple(target.kargs):
         return "its kernel arguments differ: " + shown_few(
             _changes(booted.kargs, target.kargs), limit=10, separator=" "

@@ -53,7 +53,7 @@ Environment=OSTREE_GRUB2_EXEC=/{paths.GRUB_MENU_GENERATOR}
 
 # On a machine that runs an image, packages change only by the next image, and GRUB's state is
 # not below the /boot that these expect.
-_ONLY_ELSEWHERE = f"""{MARK}: of no use where packages come with the image.
+_ONLY_ELSEWHERE = f"""{MARK}: of no use if packages are part of the image.
 [Unit]
 ConditionPathExists=!{paths.OSTREE_BOOTED}
 """
@@ -88,7 +88,7 @@ After=bootc-ssh-host-keys.service
 
 _APT_MARK = "// Written by `bootc container prepare`"
 _APT_REFUSAL = (
-    "echo 'Packages come with the image here: add them to its Containerfile, then bootc upgrade.'"
+    "echo 'Packages are part of the image: add them to its Containerfile, then run bootc upgrade.'"
     " >&2"
 )
 _APT = f"""\
@@ -123,12 +123,12 @@ FILES = (
     ImageFile(
         path=str(paths.FINALIZE_DROP_IN),
         text=_FINALIZE,
-        purpose="so does an update, when it is finished at shutdown",
+        purpose="so does an update when the shutdown finishes it",
     ),
     ImageFile(
         path="etc/apt/apt.conf.d/50bootc",
         text=_APT,
-        purpose="autoremove takes superseded kernels, and apt explains itself on a host",
+        purpose="autoremove removes old kernels, and on a host apt prints why it refuses",
     ),
     ImageFile(
         path="usr/lib/systemd/system/bootc-ssh-host-keys.service",
@@ -144,7 +144,7 @@ FILES = (
         ImageFile(
             path=f"usr/lib/systemd/system/{unit}.d/50-bootc.conf",
             text=_ONLY_ELSEWHERE,
-            purpose="does not run where packages come with the image",
+            purpose="does not run if packages are part of the image",
         )
         for unit in _USELESS_UNITS
     ),
@@ -170,13 +170,13 @@ def preset(disabled_units: Collection[str]) -> ImageFile:
     the units, as packages that a derived image adds apply presets as well, to be enabled.
     """
     lines = (
-        f"{MARK}: what is enabled was decided in the build.",
+        f"{MARK}: units are enabled when the image is built.",
         *(f"disable {unit}" for unit in sorted(disabled_units)),
     )
     return ImageFile(
         path=_PRESET,
         text="".join(f"{line}\n" for line in lines),
-        purpose="the first boot enables nothing by itself",
+        purpose="the first boot enables no units",
     )
 
 

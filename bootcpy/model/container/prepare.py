@@ -36,9 +36,9 @@ def require_image_build(here: Surroundings) -> None:
     """
     if not here.is_root:
         raise PrivilegeError(
-            "preparing an image needs root", hint="run it by RUN in a Containerfile"
+            "preparing an image needs root", hint="run it as a RUN step of a Containerfile"
         )
-    hint = "run it by RUN in a Containerfile; it rearranges the root file system it runs in"
+    hint = "run it as a RUN step of a Containerfile; it changes the root file system"
     if here.ostree_booted:
         raise EnvironmentMismatchError("this system was booted from an image", hint=hint)
     if not here.container_marked and not here.init_has_other_root:
@@ -137,7 +137,7 @@ def plan_kernel(
             older = shown_few([f"linux-image-{each}" for each in versions[:-1]], separator=" ")
             raise ImageContentError(
                 f"more than one kernel: {shown_few(versions)}; an image boots exactly one",
-                hint=f"remove what is superseded: apt-get autoremove --purge, or purge {older}",
+                hint=f"remove the old ones: apt-get autoremove --purge, or purge {older}",
             )
 
 
@@ -203,7 +203,7 @@ def plan_top_level(found: Mapping[str, TopLevel]) -> tuple[MoveAndLink, ...]:
             case _:
                 what = f"a link to {there.target}" if there.target is not None else "a file"
                 raise ImageContentError(
-                    f"/{name} is {what}, where a link to {destination} has to be",
+                    f"/{name} is {what}, but must be a link to {destination}",
                     hint=f"remove /{name}, or make it a directory, and prepare again",
                 )
     return tuple(steps)

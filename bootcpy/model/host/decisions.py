@@ -89,7 +89,7 @@ def require_changeable(state: BootState) -> Deployment:
     if booted is None:
         raise DeploymentError(
             "System not booted via bootc",
-            hint="install an image with `bootc install`, and boot that",
+            hint="install an image with `bootc install`, and boot it",
         )
     if state.read_only:
         raise DeploymentError(
@@ -119,15 +119,15 @@ def tracked_image(state: BootState, tag: str | None = None) -> SignedImageRefere
         raise DeploymentError(
             "Deployment contains local rpm-ostree modifications; cannot upgrade via bootc. "
             "You can run `rpm-ostree reset` to undo the modifications.",
-            hint="`bootc switch IMAGE` leaves them behind",
+            hint="`bootc switch IMAGE` stages an image without these modifications",
         )
     if tag is not None:
         raise DeploymentError(
             "--tag requires a booted image with a specified source",
-            hint="say what to follow with `bootc switch IMAGE`",
+            hint="choose the image to follow with `bootc switch IMAGE`",
         )
     raise DeploymentError(
-        "No image source specified", hint="say what to follow with `bootc switch IMAGE`"
+        "No image source specified", hint="choose the image to follow with `bootc switch IMAGE`"
     )
 
 
@@ -328,13 +328,13 @@ def decide_edit(state: BootState, before: HostSpec, after: HostSpec) -> Decision
     if before == after:
         return None
     if after.image is None:
-        raise DeploymentError("Missing image in specification", hint="keep spec.image")
+        raise DeploymentError("Missing image in specification", hint="do not remove spec.image")
     if before.boot_order == after.boot_order:
         return Stage(after.image)
     if before.image != after.image:
         raise DeploymentError(
             "Invalid state transition: rollback and image change",
-            hint="change the image or the boot order, then the other",
+            hint="change first the image, then the boot order in a second edit",
         )
     decision = decide_rollback(state)
     wanted = after.boot_order is BootOrder.ROLLBACK

@@ -75,18 +75,18 @@ class BootEntryOstree:
 
     stateroot: Annotated[str, "The name of the storage that holds /var"]
     checksum: Annotated[str, "The ostree commit"]
-    deploy_serial: Annotated[int, "Tells deployments of the same commit apart"]
+    deploy_serial: Annotated[int, "Distinguishes deployments of the same commit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootEntry:
     """Something that can be booted."""
 
-    image: Annotated[ImageStatus | None, "The image, unless the entry is not of one"]
+    image: Annotated[ImageStatus | None, "The image; absent if the entry is not an image"]
     cached_update: Annotated[ImageStatus | None, "The update that was seen last"] = None
     incompatible: Annotated[bool, "Whether the origin has local changes by rpm-ostree"] = False
     pinned: Annotated[bool, "Whether the entry is kept until it is unpinned"] = False
-    soft_reboot_capable: Annotated[bool, "Whether a soft reboot can enter it"] = False
+    soft_reboot_capable: Annotated[bool, "Whether a soft reboot into it is possible"] = False
     download_only: Annotated[bool, "Staged, but held back from the next boot"] = False
     store: Annotated[Store | None, "Where its image is kept"] = Store.OSTREE_CONTAINER
     ostree: Annotated[BootEntryOstree | None, "Its place among ostree's deployments"] = None
@@ -112,7 +112,7 @@ class HostStatus:
     rollback_queued: Annotated[bool, "Whether the rollback boots next"] = False
     type: Annotated[HostType | None, "The kind of system"] = None
     usr_overlay: Annotated[UsrOverlay | None, "The overlay mounted on /usr"] = None
-    read_only: Annotated[bool, "Whether /sysroot is on a medium that cannot be written"] = False
+    read_only: Annotated[bool, "Whether /sysroot is on a read-only device"] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,4 +130,4 @@ class Host:
     kind: Annotated[str, "Always `BootcHost`"] = KIND
     metadata: Annotated[ObjectMeta, "The object's name"] = field(default_factory=ObjectMeta)
     spec: Annotated[HostSpec, "What the administrator asked for"] = field(default_factory=HostSpec)
-    status: Annotated[HostStatus, "What is there"] = field(default_factory=HostStatus)
+    status: Annotated[HostStatus, "The state that was found"] = field(default_factory=HostStatus)

@@ -21,7 +21,7 @@ from bootcpy.model.image.reference import (
     require_one_line,
 )
 
-_HINT = "begin with what `bootc status --format yaml` prints"
+_HINT = "start from the output of `bootc status --format yaml`"
 _SPEC_KEYS = ("image", "bootOrder")
 _IMAGE_KEYS = ("image", "transport", "signature")
 _DEEPEST = 3  # spec.image.transport

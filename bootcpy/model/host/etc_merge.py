@@ -58,7 +58,7 @@ def find_conflicts(
         node = current.get(path)
         clashes = node is not None and node.kind is not EtcKind.DIRECTORY
         if node is not None and clashes and _kind(incoming.get(path)) is EtcKind.DIRECTORY:
-            found[path] = f"/etc/{path} is a {node.kind} here and a directory in the image"
+            found[path] = f"/etc/{path} is a {node.kind} on this host and a directory in the image"
         for parent in _parents(path):
             if not (_is_directory(shipped.get(parent)) and _is_directory(current.get(parent))):
                 continue
@@ -67,7 +67,7 @@ def find_conflicts(
             blocked = node is not None and _leads_nowhere(parent, incoming)
             if there is not None and (there.kind is EtcKind.FILE or blocked):
                 found[parent] = (
-                    f"/etc/{parent} is a directory with changes here "
+                    f"/etc/{parent} is a directory with changes on this host "
                     f"and a {there.kind} in the image"
                 )
     return tuple(found.values())

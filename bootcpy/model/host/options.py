@@ -62,5 +62,5 @@ def check_options(options: UpgradeOptions) -> None:
     if options.tag is not None and not _TAG.fullmatch(options.tag):
         raise UsageError(
             f"--tag {options.tag!r} is not a tag",
-            hint="say only what follows the colon, such as `--tag=stable`",
+            hint="give only the part after the colon, such as `--tag=stable`",
         )

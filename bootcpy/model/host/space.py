@@ -80,7 +80,7 @@ class RepoSpace:
         free = f"{format_size(self.free_bytes)} are free in {self.path}"
         if not self.reserved_bytes:
             return free
-        return f"{free}, of which the repository leaves {format_size(self.reserved_bytes)} alone"
+        return f"{free}, of which libostree keeps {format_size(self.reserved_bytes)} free"
 
 
 def require_repo_room(download: Download, space: RepoSpace) -> str | None:
@@ -98,7 +98,7 @@ def require_repo_room(download: Download, space: RepoSpace) -> str | None:
             hint="free some space there, or use a larger disk",
         )
     if download.unpacked_bytes > space.available_bytes:
-        return f"it may not fit: {download.describe()}; {space.describe()}"
+        return f"the image may not fit: {download.describe()}; {space.describe()}"
     return None
 
 
@@ -107,7 +107,7 @@ def ran_out(cause: NoSpaceError, download: Download, space: RepoSpace) -> NoSpac
     return NoSpaceError(
         f"{download.name} does not fit: {cause.message} "
         f"({download.describe()}; now {space.describe()})",
-        hint="free some space there and run the command again; layers that were complete are kept",
+        hint="free some space there and run the command again; complete layers are kept",
     )
 
 
@@ -139,7 +139,7 @@ class BootSpace:
         return max(free_bytes - _MENU_BYTES, 0)
 
 
-_BOOT_HINT = "remove what does not belong into /boot, or unpin old deployments"
+_BOOT_HINT = "remove other files from /boot, or unpin old deployments (ostree admin pin)"
 
 
 def require_boot_room(needed_bytes: int, space: BootSpace) -> None:
@@ -174,7 +174,7 @@ def foresee_boot_room(
         return None
     needed = (
         f"(available: {format_size(space.available_bytes)} "
-        f"required: about {format_size(running_bytes)}, as the one that runs)"
+        f"required: about {format_size(running_bytes)}, like the running kernel)"
     )
     if other_kernel and running_bytes // 2 > space.available_bytes:
         raise NoSpaceError(

@@ -62,7 +62,7 @@ class StagedRecord:
             kinds = {"serial": int, "reason": str | None}
             if not isinstance(value, kinds.get(name, str)):
                 raise ConfigurationError(
-                    f"the record of what was staged is malformed: {name} is of another type"
+                    f"the record of what was staged is malformed: {name} has the wrong type"
                 )
         return cls(**known)
 
@@ -101,7 +101,7 @@ class Arrival:
 
 
 _UPGRADE_AGAIN = "run `bootc upgrade` to stage it again"
-_NO_REASON = "the system did not shut down in order, as when the power fails"
+_NO_REASON = "the system was not shut down normally, for example because of a power cut"
 
 
 def judge_arrival(
@@ -148,7 +148,7 @@ def _judge(
     return Arrival(
         fate=Fate.PASSED_OVER,
         message=f"{what} is installed, but another deployment was booted",
-        hint="reboot to run it, or run `bootc rollback` to stay with what is booted",
+        hint="reboot to run it, or run `bootc rollback` to keep the booted deployment",
     )
 
 

@@ -23,7 +23,7 @@ _CONFIGURATION_MEANINGS = (
     (
         r"getting username and password",
         "the credentials for {registry} cannot be read: {cause}",
-        "correct {auth_file}; podman login --authfile writes such files",
+        "correct {auth_file}, or write it with podman login --authfile",
     ),
     (
         r"invalid policy in|open (\S*/policy\.json|{policy_pattern}): ",
@@ -39,7 +39,7 @@ _CONFIGURATION_MEANINGS = (
 _FILE_MEANINGS = (
     (
         r"no space left on device",
-        "there is no room to read {image}: {cause}",
+        "there is not enough space to read {image}: {cause}",
         "free some space in /var/tmp, where skopeo unpacks archives",
     ),
     (
@@ -51,7 +51,7 @@ _FILE_MEANINGS = (
     (
         r"(stat|open) .*: no such file or directory|archive file not found",
         "there is no image {image}: {cause}",
-        "check the path, and that the disk it is on is mounted",
+        "check the path, and whether its disk is mounted",
     ),
 )
 _MEANINGS = (
@@ -63,16 +63,16 @@ _MEANINGS = (
     (
         r"unauthorized|authentication required|denied:|is denied|\b401\b|\b403\b",
         "{registry} refuses access to {image}: {cause} ({credentials})",
-        "put the credentials (as podman login --authfile writes them) into {auth_file}",
+        "write the credentials (podman login --authfile does it) into {auth_file}",
     ),
     (
         r"invalid reference format|invalid image",
-        "{image} does not follow the grammar of image names: {cause}",
+        "{image} is not a valid image name: {cause}",
         "check the name and the tag",
     ),
     (
         r"not supported over overlayfs",
-        "podman's storage is not visible here, so there is no {image}: {cause}",
+        "podman's storage is not visible in this container: {image}: {cause}",
         "add -v /var/lib/containers:/var/lib/containers to podman run",
     ),
     (
@@ -107,7 +107,7 @@ _MEANINGS = (
     ),
     (
         r"pinging container registry",
-        "{registry} does not answer as a registry does: {cause}",
+        "{registry} does not answer like a registry: {cause}",
         "check the registry's name",
     ),
     (
@@ -182,5 +182,5 @@ def explain_blob_failure(cause: str, reference: ImageReference, digest: str) -> 
         )
     return ImageUnavailableError(
         f"layer {digest} of {reference} cannot be read from {registry_host(reference)}: {shown}",
-        hint="run the command again; layers that were complete are kept",
+        hint="run the command again; complete layers are kept",
     )

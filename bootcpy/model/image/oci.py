@@ -206,8 +206,7 @@ def _require_one_content_each(layers: Sequence[Layer]) -> None:
         other = diff_ids.setdefault(digest, layer.diff_id)
         if other != layer.diff_id:
             raise ImageContentError(
-                f"the image says of layer {digest} that it has diff_id {other}, "
-                f"and also {layer.diff_id}",
+                f"the image gives layer {digest} the diff_id {other}, and also {layer.diff_id}",
                 hint="the image was tampered with; do not use it",
             )
 

@@ -79,7 +79,7 @@ class Fields:
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.wrong(key, "not a whole number", value)
         if not 0 <= value <= LARGEST_BLOB_BYTES:
-            raise self.wrong(key, "no size of a blob", value)
+            raise self.wrong(key, "not the size of a blob", value)
         return value
 
     def digest(self, key: str) -> str:

@@ -31,7 +31,7 @@ def parse_stall_timeout(text: str | None) -> int | None:
     if not _SECONDS.fullmatch(text):
         raise BootcpyError(
             f"BOOTC_STALL_TIMEOUT is {text!r}, not a number of seconds",
-            hint="set it to a whole number, 0 to wait without end, or unset it",
+            hint="set it to a whole number (0 means no timeout), or unset it",
         )
     return int(text) or None
 
@@ -86,11 +86,11 @@ def explain_stall(
 ) -> StalledError:
     """Return the error for a source that stalled, in `layer` or before any."""
     host = registry_host(reference)
-    hint = "check the network, and run the command again; BOOTC_STALL_TIMEOUT sets the patience"
+    hint = "check the network, and run the command again; BOOTC_STALL_TIMEOUT sets the timeout"
     if layer is None:
         message = f"{host}, or a mirror of it, has not answered about {reference} for {timeout_s} s"
         return StalledError(message, hint=hint)
     return StalledError(
         f"{host} stopped sending layer {layer} of {reference} for {timeout_s} s",
-        hint=f"{hint}; layers that were complete are kept",
+        hint=f"{hint}; complete layers are kept",
     )

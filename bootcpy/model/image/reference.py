@@ -14,7 +14,7 @@ from bootcpy.errors import ReferenceFormatError
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NOT_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_REF_HINT = "delete the ref, which no importer of images has written"
+_REF_HINT = "delete the ref; it was not written by an importer of images"
 _TRANSPORT_HINT = "write it as TRANSPORT:NAME, for example docker://quay.io/example/os:latest"
 
 
@@ -158,7 +158,7 @@ def require_one_line(text: str) -> None:
     if _NOT_A_LINE.search(text):
         raise ReferenceFormatError(
             f"image reference {text!r} has control characters, or is not UTF-8",
-            hint="name the image without them",
+            hint="remove them from the name",
         )
 
 
@@ -249,7 +249,7 @@ def escape_ref(text: str, *, slashes: bool = False) -> str:
     """
     if not text or "\0" in text:
         raise ReferenceFormatError(
-            f"cannot name a ref after {text!r}", hint="give the image a name without NUL"
+            f"cannot name a ref after {text!r}", hint="use a name that is not empty and has no NUL"
         )
     out: list[str] = []
     after_alphanumeric = False

@@ -36,8 +36,8 @@ def parse_signatures(text: str) -> list[Signature]:
         ]
     except (ValueError, AttributeError, TypeError, RecursionError) as e:
         raise TargetError(
-            f"what is on the disk cannot be read from what wipefs says: {e!r}",
-            hint="see what `wipefs --json` says of the disk, or choose another",
+            f"the output of wipefs about the disk cannot be parsed: {e!r}",
+            hint="run `wipefs --json` on the disk to see it, or choose another disk",
         ) from e
 
 

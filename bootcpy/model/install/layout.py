@@ -147,8 +147,8 @@ class RootNeeds:
     def explain(self) -> str:
         """Say what the number is made of."""
         return (
-            f"{format_size(self.image_bytes)} of unpacked image, a quarter more for the "
-            f"file system, {format_size(GIB // 2)} to work in"
+            f"{format_size(self.image_bytes)} for the unpacked image, a quarter more for the "
+            f"file system, {format_size(GIB // 2)} to start with"
         )
 
 

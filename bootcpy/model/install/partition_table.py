@@ -51,8 +51,8 @@ def parse_table(text: str) -> FoundTable | None:
         return _read_table(json.loads(text)["partitiontable"])
     except _UNREADABLE as e:
         raise TargetError(
-            f"the partition table cannot be read from what sfdisk says: {e!r}",
-            hint="see what `sfdisk --json` says of the disk, or choose another",
+            f"the output of sfdisk about the partition table cannot be parsed: {e!r}",
+            hint="run `sfdisk --json` on the disk to see it, or choose another disk",
         ) from e
 
 

@@ -117,7 +117,7 @@ def _require_host_room(target: TargetState, root_bytes: int, needs: RootNeeds) -
     wanted = min(root_bytes, needs.size_bytes)
     if target.available_bytes < wanted:
         raise TargetError(
-            f"the file system that holds {target.disk.path} has too little room: "
+            f"the file system that holds {target.disk.path} has too little free space: "
             f"{format_size(target.available_bytes)} are available, "
             f"{format_size(wanted)} are needed ({needs.explain()})",
             hint="free some space there, or put the disk file elsewhere",

@@ -142,8 +142,8 @@ def followed_reference(
     """
     if not name.isprintable() or (transport is Transport.REGISTRY and " " in name):
         raise BootcpyError(
-            f"the installed system cannot follow {name!r}: it is no name of an image",
-            hint="give another with --target-imgref",
+            f"the installed system cannot follow {name!r}: it is not the name of an image",
+            hint="choose another image with --target-imgref",
         )
     if transport is Transport.REGISTRY and "://" in name:
         raise BootcpyError(
@@ -194,7 +194,7 @@ def _choose_stateroot(request: InstallRequest, config: InstallConfig) -> str:
     stateroot = request.stateroot or config.stateroot or "default"
     if not _STATEROOT.fullmatch(stateroot) or stateroot in {".", ".."}:
         raise BootcpyError(
-            f"{stateroot!r} cannot be a stateroot: it is a directory's name and stands in "
+            f"{stateroot!r} cannot be a stateroot: it names a directory and is used in "
             "the kernel command line",
             hint="use letters, digits, `.`, `-` and `_`",
         )

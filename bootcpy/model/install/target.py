@@ -60,7 +60,7 @@ def require_usable(state: TargetState, *, wipe: bool) -> None:
     if state.holders:
         raise TargetError(
             f"{path} is in use: it is part of {shown_few(state.holders)}",
-            hint="deactivate what uses it, or choose another disk",
+            hint="deactivate it (LVM, RAID, ...), or choose another disk",
         )
     if state.busy:
         raise TargetError(
@@ -68,7 +68,9 @@ def require_usable(state: TargetState, *, wipe: bool) -> None:
             hint="find it with `lsof` or `fuser -v`, or choose another disk",
         )
     if state.read_only:
-        raise TargetError(f"{path} is read-only", hint="`blockdev --setrw`, or another disk")
+        raise TargetError(
+            f"{path} is read-only", hint="run `blockdev --setrw`, or choose another disk"
+        )
     if state.disk.size_bytes == 0:
         raise TargetError(f"{path} has no medium: its size is 0", hint="choose another disk")
     if state.disk.contents not in {(), (UNFINISHED,)} and not wipe:

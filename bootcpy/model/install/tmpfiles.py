@@ -18,8 +18,8 @@ def root_ssh_tmpfiles(authorized_keys: str, *, home: str) -> str:
     """
     if not _HOME.fullmatch(home) or ".." in home.split("/"):
         raise ImageContentError(
-            f"the image's link /root leads to {shown_value(home)}, where no keys can be put",
-            hint="make it lead to /var/roothome, or leave --root-ssh-authorized-keys out",
+            f"the image's link /root leads to {shown_value(home)}, where keys cannot be stored",
+            hint="let /root link to /var/roothome, or omit --root-ssh-authorized-keys",
         )
     encoded = base64.b64encode(authorized_keys.encode()).decode()
     return f"f~ /{home}/.ssh/authorized_keys 600 root root - {encoded}\n"

@@ -99,7 +99,7 @@ def require_owner(path: str, uid: int, gid: int) -> None:
     for what, number in (("user", uid), ("group", gid)):
         if not 0 <= number <= LARGEST_ID:
             raise hostile(
-                f"{shown(path)} in the layer belongs to the {what} {number}, which there cannot be"
+                f"{shown(path)} in the layer belongs to the {what} {number}, which is not valid"
             )
 
 
@@ -112,7 +112,7 @@ def require_size(path: str, size_bytes: int) -> None:
     if not 0 <= size_bytes <= FILE_BYTES:
         raise hostile(
             f"{shown(path)} in the layer claims to have {size_bytes} bytes; "
-            f"files of up to {format_size(FILE_BYTES)} are taken"
+            f"the limit is {format_size(FILE_BYTES)}"
         )
 
 

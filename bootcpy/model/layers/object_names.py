@@ -52,5 +52,5 @@ def parse_object_name(name: str) -> ObjectName | None:
         return ObjectName(ObjectKind.XATTRS, named[1])
     found = _OBJECT.fullmatch(path)
     if found is None or found[3] not in set(ObjectKind):
-        raise hostile(f"the layer has something in its repository that is no object: {shown(name)}")
+        raise hostile(f"the layer has a file in its repository that is no object: {shown(name)}")
     return ObjectName(ObjectKind(found[3]), found[1] + found[2])

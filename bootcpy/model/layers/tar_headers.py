@@ -241,7 +241,7 @@ def parse_pax(octets: bytes) -> dict[str, str]:
         digits = octets[place:blank] if blank > place else b""
         end = place + int(digits) if digits.isdigit() else 0
         if not blank < end <= len(octets) or octets[end - 1] != ord("\n"):
-            raise not_a_tar("a PAX header has a record of another length than it says")
+            raise not_a_tar("a PAX header has a record with a wrong length")
         raw_key, equals, value = octets[blank + 1 : end - 1].partition(b"=")
         place, count = end, count + 1
         if not raw_key or not equals or count > PAX_RECORDS:
@@ -295,7 +295,7 @@ def checked_extents(member: TarMember, numbers: Sequence[int]) -> Extents:
             raise not_a_tar(f"the parts of the sparse file {shown(member.name)} overlap")
         place, stored = offset + length, stored + length
     if place > member.size or stored != member.stored_size:
-        raise not_a_tar(f"the parts of the sparse file {shown(member.name)} do not make it up")
+        raise not_a_tar(f"the parts of the sparse file {shown(member.name)} do not have its size")
     return extents
 
 

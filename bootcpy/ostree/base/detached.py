@@ -12,7 +12,7 @@ def write_detached(repo: OSTree.Repo, commit: str, values: Mapping[str, str | No
     Raises:
         NoSpaceError, BootcpyError: libostree fails.
     """
-    with explained(f"cannot make a note on commit {commit}"):
+    with explained(f"cannot write the detached metadata of commit {commit}"):
         _, detached = repo.read_commit_detached_metadata(commit, None)
         before = _variants(detached)
         after = {key: value for key, value in before.items() if key not in values}

@@ -76,13 +76,13 @@ def _find_unreadable_origin() -> str | None:
 def _hint(message: str) -> str | None:
     """Return what lets libostree read its deployments again; its own tools cannot either."""
     if ".origin" in message:
-        return "correct the origin file, or make it an empty one; switch then to an image"
+        return "correct or empty the origin file, then use `bootc switch IMAGE`"
     if "Parsing deployment" in message and "No such file" in message:
         return (
             "restore the deployment's directory, or remove the file in /boot/loader/entries "
             "whose options name it"
         )
-    return "correct what is named there; `ostree admin status` reads the same"
+    return "correct the file that is named; `ostree admin status` reads the same files"
 
 
 def boot_state(sysroot: OSTree.Sysroot) -> BootState:

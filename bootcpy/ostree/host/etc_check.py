@@ -30,12 +30,12 @@ def require_mergeable_etc(sysroot: OSTree.Sysroot, commit: str) -> tuple[str, ..
     conflicts = find_conflicts(read_etc(root / "usr/etc"), current, incoming)
     if conflicts:
         raise DeploymentError(
-            "changes in /etc cannot be carried over to the new image: "
+            "changes in /etc cannot be merged into the new image: "
             f"{shown_few(conflicts, limit=10, separator='; ')}",
-            hint="move what is named out of the way, and run the command again",
+            hint="move or remove these paths, and run the command again",
         )
     return tuple(
-        f"/etc/{path} is a special file; it is not carried over to the new image"
+        f"/etc/{path} is a special file; it will not be in the new deployment"
         for path in find_left_behind(current)
     )
 

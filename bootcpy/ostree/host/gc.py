@@ -77,7 +77,7 @@ def collect(repo: OSTree.Repo, *, deployed: Collection[ImageReference]) -> Prune
     with explained("the repository's images cannot be read"):
         garbage = _find_garbage(repo, deployed)
     for ref in garbage.foreign:
-        log.warning("the ref %s is not named after an image; it is left alone", ref)
+        log.warning("the ref %s does not have the name of an image; it is kept", ref)
     # Images first: an image whose layers are gone would be broken, the reverse is only litter.
     for ref in (*garbage.images, *garbage.records, *garbage.layers):
         set_ref(repo, ref, None)
@@ -97,7 +97,7 @@ def _protect_bases(repo: OSTree.Repo, deployed: Collection[str]) -> None:
         bases = {str(base) for base in named if _has_commit(repo, str(base))}
         refs = list_refs(repo, _BOOTC_ROOT_REFS)
     for base in named - bases:
-        log.warning("the commit %s, which a deployment is derived from, is gone", base)
+        log.warning("the commit %s is missing, and a deployment is derived from it", base)
     unnamed = sorted(bases - set(refs.values()))
     free = (ref for number in count() if (ref := f"{_BOOTC_ROOT_REFS}/{number}") not in refs)
     # First what is new: nothing is to be without protection in between.
@@ -152,5 +152,5 @@ def _needs_of(repo: OSTree.Repo, commit: str) -> tuple[tuple[str, ...], frozense
     try:
         records |= layer_records(manifest, ImageConfig.parse(str(metadata[KEY_CONFIG])))
     except (KeyError, ImageContentError) as e:  # an image that would not be imported today
-        log.warning("the layers of the commit %s cannot be told: %s", commit, e)
+        log.warning("the layers of the commit %s are not known: %s", commit, e)
     return tuple(layer.digest for layer in manifest.layers), frozenset(records)

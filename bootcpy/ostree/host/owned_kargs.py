@@ -12,7 +12,7 @@ from bootcpy.ostree.base.bindings import Gio, OSTree
 from bootcpy.ostree.base.repo import explained
 from bootcpy.ostree.host.staging import read_kargs
 
-_BY_HAND = "kernel arguments of an image belong into /usr/lib/bootc/kargs.d"
+_BY_HAND = "write an image's kernel arguments to /usr/lib/bootc/kargs.d"
 
 
 def require_support(sysroot: OSTree.Sysroot) -> None:

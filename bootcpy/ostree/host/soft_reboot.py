@@ -30,7 +30,7 @@ def find_lack(sysroot: OSTree.Sysroot) -> str | None:
         return "a soft reboot needs systemd 254 or newer"
     booted = sysroot.get_booted_deployment()
     if booted is None or not _uses_composefs(sysroot, booted):
-        return "a soft reboot needs a root on composefs, and this system runs without"
+        return "a soft reboot needs composefs, which this system does not use"
     return None
 
 
@@ -91,5 +91,5 @@ def forget(sysroot: OSTree.Sysroot) -> None:
     """
     if _PREPARED.exists() and hasattr(sysroot, "clear_soft_reboot"):
         unmount_for_all(_NEXT_ROOT)
-        with explained("cannot take back the soft reboot that is prepared"):
+        with explained("cannot cancel the prepared soft reboot"):
             sysroot.clear_soft_reboot(None)

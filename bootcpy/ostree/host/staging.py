@@ -93,7 +93,7 @@ def _stage(
             else:
                 sysroot.stage_tree(stateroot, commit, origin, merge, list(kargs.kargs), None)
     except NoSpaceError:
-        with explained("cannot remove what was begun"):
+        with explained("cannot remove the incomplete deployment"):
             open_sysroot().prepare_cleanup(None)
         raise
     STAGED_LOCK.unlink(missing_ok=True)  # of another program, for what is gone
@@ -130,7 +130,7 @@ def discard_staged() -> None:
         return
     forget_soft_reboot(sysroot)
     kept = [each for each in sysroot.get_deployments() if not each.is_staged()]
-    with menu_generator(), explained("cannot discard what is staged"):
+    with menu_generator(), explained("cannot discard the staged deployment"):
         sysroot.write_deployments(kept, None)
 
 

@@ -66,8 +66,8 @@ def structure_of(options: object) -> DeployOptions:
         if structure.locked == 1 and structure.override_kernel_argv is None:
             return structure
     raise BootcpyError(
-        "these Python bindings of libostree cannot hold back what is staged",
-        hint="leave out --download-only, or install another version of PyGObject",
+        "this version of PyGObject cannot hold back a staged deployment",
+        hint="omit --download-only, or install another version of PyGObject",
     )
 
 

@@ -75,5 +75,5 @@ def _read(repo: OSTree.Repo, checksum: str, path: str) -> str:
 def _foreign(path: str) -> ImageContentError:
     return ImageContentError(
         f"/{path} of the image is a link, which may lead out of its SELinux policy",
-        hint="let the image have files there; links within one directory do",
+        hint="replace it by a file; links within one directory are allowed",
     )

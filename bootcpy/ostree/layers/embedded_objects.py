@@ -226,7 +226,7 @@ class _FileObjects:
             case ObjectKind.FILE:
                 self._store(name.checksum, content)
             case _:
-                raise _malformed(f"{content.header.name!r} does not belong into it")
+                raise _malformed(f"{content.header.name!r} is not part of this layer")
 
     def require_end(self) -> None:
         """Refuse to end between a file's attributes and the file."""
@@ -247,14 +247,14 @@ class _FileObjects:
             return content.read(_XATTRS_LIMIT)
         target = parse_object_name(content.header.linkname)
         if target is None or target.checksum not in self._named:
-            raise _malformed(f"{content.header.name!r} links to nothing")
+            raise _malformed(f"{content.header.name!r} is a link to a missing file")
         return self._named[target.checksum]
 
     def _store(self, checksum: str, content: _Content) -> None:
         if self._pending is None or self._pending[0] != checksum:
-            raise _malformed(f"the file {checksum} comes without its extended attributes")
+            raise _malformed(f"the file {checksum} has no extended attributes before it")
         if checksum in self.seen:
-            raise _malformed(f"the file {checksum} is there twice")
+            raise _malformed(f"the file {checksum} occurs twice")
         header, xattrs = content.header, _variant(_XATTRS_TYPE, self._pending[1])
         self._pending = None
         self.seen[checksum] = None
@@ -352,7 +352,7 @@ def require_signature(
         )
     except GLib.Error as e:
         raise ImageContentError(
-            f"the embedded commit {checksum} is not signed as the remote {remote} demands: "
+            f"the embedded commit {checksum} has no signature that the remote {remote} requires: "
             f"{e.message}",
             hint=hint,
         ) from e

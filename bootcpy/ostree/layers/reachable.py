@@ -27,7 +27,7 @@ def require_complete(repo: OSTree.Repo, commit: str, content: GLib.Variant) -> N
     if lacking:
         named = shown_few(lacking, limit=_NAMED)
         raise ImageContentError(
-            f"the embedded commit {commit} is not whole: no layer of the image has {named}",
+            f"the embedded commit {commit} is incomplete: no layer of the image has {named}",
             hint="the image was built wrongly; build it again",
         )
 
@@ -58,7 +58,7 @@ def _lacking(repo: OSTree.Repo, commit: GLib.Variant) -> list[str]:
         listing = parse_dirtree(octets(variant))
         if not listing.files.keys().isdisjoint(listing.dirs):
             raise BootcpyError(
-                f"/{path} has a name of both a file and a directory",
+                f"/{path} is both a file and a directory",
                 hint="the image is corrupt or hostile; do not use it",
             )
         prefix = f"{path}/" if path else ""

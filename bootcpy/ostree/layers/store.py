@@ -246,5 +246,5 @@ def _explained(error: GLib.Error, attributes: Attributes, name: str) -> Exceptio
         return error
     return ImageContentError(
         f"{shown(name)} has an extended attribute that cannot be stored: {error.message}",
-        hint="remove it in the image, or use a file system that has such attributes",
+        hint="remove it in the image, or use a file system that supports it",
     )

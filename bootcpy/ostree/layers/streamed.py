@@ -28,7 +28,7 @@ from bootcpy.system.layers.spilled_sort import SpilledSort
 from bootcpy.system.layers.tar import ByteCounter
 from bootcpy.system.process.child import Child, forked
 
-_HINT = "see the kernel's messages (`dmesg`) for what is wrong with the disk; then try again"
+_HINT = "see the kernel's messages (`dmesg`) about the disk, then try again"
 
 
 @dataclass(frozen=True, slots=True)

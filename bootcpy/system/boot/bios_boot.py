@@ -64,7 +64,7 @@ def install(target: BiosBoot, *, image_root: Path, root_uuid: str) -> None:
         raise TargetError(
             f"GRUB's core image has {len(core)} bytes and the BIOS boot partition of "
             f"{target.disk} only {target.size_bytes}",
-            hint="let the install configuration make that partition larger",
+            hint="use another version of grub-pc-bin in the image, or --bootloader none",
         )
     boot_code = patched_boot_code(files[BOOT_IMAGE.name], core_sector=start_sector)
     log.debug("BIOS boot: core image of %d bytes at sector %d", len(core), start_sector)

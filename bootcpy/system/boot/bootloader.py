@@ -38,7 +38,7 @@ def require_bootloader(image_root: Path | None, choice: Bootloader, machine: str
             raise UsageError(
                 f"the boot loader {choice} reads only a FAT /boot, which ostree deployments "
                 "cannot have",
-                hint="use --bootloader grub, or none to bring your own",
+                hint="use --bootloader grub, or --bootloader none to install your own",
             )
         case Bootloader.GRUB:
             if image_root is not None:
@@ -95,7 +95,7 @@ def install(
                 if writable:
                     _register(target, image_root=image_root, machine=machine)
         except BootcpyError as e:
-            log.warning("no firmware boot entry was made, the removable path remains: %s", e)
+            log.warning("no firmware boot entry was made, EFI/BOOT is still bootable: %s", e)
 
 
 def _install_bios(target: BiosBoot, root_uuid: str, image_root: Path, progress: Progress) -> None:

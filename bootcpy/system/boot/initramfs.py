@@ -87,7 +87,7 @@ def _decompressed(file: BinaryIO, magic: bytes) -> Generator[BinaryIO]:
             yield stream
     else:
         raise ImageContentError(
-            f"the initramfs is compressed in a way that is not known (it begins {magic.hex(' ')})",
+            f"the initramfs has an unknown compression (it begins {magic.hex(' ')})",
             hint="compress it with zstd, gzip, xz, bzip2 or lz4",
         )
 

@@ -190,8 +190,8 @@ def require_not_mounted(paths: Sequence[Path], mounts: Collection[Path]) -> None
         for mount in sorted(mounts):
             if mount == path or path in mount.parents:
                 raise EnvironmentMismatchError(
-                    f"{mount} is a mount, and {path} cannot be moved with it",
-                    hint="prepare in a RUN of its own, without --mount or a volume there",
+                    f"{mount} is a mount point, so {path} cannot be moved",
+                    hint="run `bootc container prepare` in a separate RUN, without that mount",
                 )
 
 

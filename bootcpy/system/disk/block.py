@@ -116,7 +116,7 @@ def _status(path: Path, *, kind: str, hint: str) -> os.stat_result:
     except FileNotFoundError as e:
         raise TargetError(f"there is no {kind} {path}", hint=hint) from e
     except OSError as e:
-        raise TargetError(f"cannot look at {path}: {e.strerror}", hint=hint) from e
+        raise TargetError(f"cannot read {path}: {e.strerror}", hint=hint) from e
 
 
 def _with_contents(state: TargetState) -> TargetState:
@@ -170,7 +170,7 @@ def locked(disk: Path) -> Generator[None]:
     except OSError as e:
         raise TargetError(
             f"cannot open {disk} for writing: {e.strerror}",
-            hint="see who uses it (`lsof`), and that it is not read-only; or choose another disk",
+            hint="find what uses it (`lsof`), and check that it is not read-only",
         ) from e
     try:
         _lock(fd, disk)
@@ -189,7 +189,7 @@ def _lock(fd: int, disk: Path) -> None:
             if time.monotonic() >= deadline:
                 raise TargetError(
                     f"{disk} is locked by another program, perhaps another installation",
-                    hint="`lslocks` names it; wait for it to finish",
+                    hint="find it with `lslocks`, and wait for it to finish",
                 ) from e
             time.sleep(_POLL_S)
         else:
@@ -230,7 +230,7 @@ def _reread(disk: Path) -> bool:
                 if e.errno != errno.EBUSY or time.monotonic() >= deadline:
                     raise TargetError(
                         f"the kernel cannot re-read the partition table of {disk}: {e.strerror}",
-                        hint="something began to use the disk; stop it and try again",
+                        hint="another program began to use the disk; stop it and try again",
                     ) from e
                 time.sleep(_POLL_S)
             else:

@@ -56,7 +56,7 @@ def attached(
     except OSError as e:
         raise TargetError(
             f"cannot open {backing} for writing: {e.strerror}",
-            hint="see who uses it (`lsof`), and that it is not read-only; or choose another disk",
+            hint="find what uses it (`lsof`), and check that it is not read-only",
         ) from e
     config = _LOOP_CONFIG.pack(
         backing_fd,

@@ -12,7 +12,7 @@ from bootcpy.system.files import durable
 log = logging.getLogger(__name__)
 
 _RECORD = paths.SYSROOT / paths.BOOTC_STATE / "staged.json"
-_HINT = "see that the file system of /sysroot is not full or damaged (`dmesg`)"
+_HINT = "check whether the file system of /sysroot is full or damaged (`dmesg`)"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # A copy that our tmpfiles.d makes at boot: `ostree admin boot-complete` removes the original.
 _FAILURE = paths.RUN / "finalize-failure"
@@ -40,7 +40,7 @@ def write_record(record: StagedRecord) -> None:
         durable.write_text(_RECORD, record.to_text())
     except OSError as e:
         raise BootcpyError(
-            f"cannot note in {_RECORD} what is staged: {e.strerror}", hint=_HINT
+            f"cannot record in {_RECORD} what is staged: {e.strerror}", hint=_HINT
         ) from e
 
 

@@ -43,7 +43,7 @@ def require_policy(reference: ImageReference) -> None:
     if governing.accept_anything:
         raise ImageUnavailableError(
             f"{path} demands no signature of {reference}: it has {governing}",
-            hint="let that entry demand one, such as `signedBy`",
+            hint="change that entry to one that requires a signature, such as `signedBy`",
         )
 
 
@@ -83,7 +83,7 @@ def _read(what: str) -> tuple[Path, Policy]:
     path = find_policy_file()
     if path is None or not path.exists():
         raise ImageUnavailableError(
-            f"no policy.json says {what}",
+            f"there is no policy.json that says {what}",
             hint="write /etc/containers/policy.json, see containers-policy.json(5)",
         )
     try:
@@ -93,7 +93,9 @@ def _read(what: str) -> tuple[Path, Policy]:
         raise ImageUnavailableError(f"cannot read {path}: {e.strerror}", hint=_FORMAT_HINT) from e
     except (PolicyFormatError, UnicodeDecodeError) as e:
         problem = "it is not UTF-8 text" if isinstance(e, UnicodeDecodeError) else printable(str(e))
-        raise ImageUnavailableError(f"{path} is no policy: {problem}", hint=_FORMAT_HINT) from e
+        raise ImageUnavailableError(
+            f"{path} is not a valid policy: {problem}", hint=_FORMAT_HINT
+        ) from e
 
 
 def _read_bytes(path: Path, most: int) -> bytes:

@@ -148,7 +148,7 @@ class _Filter:
             kind = _KINDS.get(member.kind, f"type {member.kind!r}")
             raise ImageContentError(
                 f"the layer has a member of an unsupported kind: {shown(member.name)} ({kind})",
-                hint="device nodes, FIFOs and sockets belong into tmpfiles.d, not into an image",
+                hint="remove it from the image; a line in tmpfiles.d can create it at boot",
             )
 
     def _drop(self, counted_as: str) -> None:

@@ -69,7 +69,7 @@ def _add_file(directory: ScannedDirectory, entry: os.DirEntry[str], path: str) -
     else:
         raise ImageContentError(
             f"the layer has a member of an unsupported kind: {path!r}",
-            hint="device nodes, FIFOs and sockets belong into tmpfiles.d, not into an image",
+            hint="remove it from the image; a line in tmpfiles.d can create it at boot",
         )
 
 

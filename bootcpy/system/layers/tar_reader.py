@@ -141,7 +141,7 @@ class TarReader:
                 raise corrupt("the layer is truncated")
             return block
         if not may_end:
-            raise not_a_tar("it ends between a member's headers")
+            raise not_a_tar("it ends between the headers of a member")
         return None
 
     def _extend(self, extended: _Extended, header: TarMember) -> _Extended:

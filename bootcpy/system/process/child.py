@@ -89,7 +89,7 @@ class Child(Generic[_Result]):
             signum = os.WTERMSIG(status)
             memory = "memory may be short: see the kernel's messages (`dmesg`); then try again"
             raise BootcpyError(
-                f"a process at work on the image was killed by signal {signum}",
+                f"a process that imports the image was killed by signal {signum}",
                 # A page of a mapped file cannot be read.
                 hint=FAILING_HINT if signum == signal.SIGBUS else memory,
             )

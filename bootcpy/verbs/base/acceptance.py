@@ -30,10 +30,10 @@ def require_accepted(repo_path: Path, commit: str, image: ImageReference) -> Non
     if not today.demands or (met is not None and met.is_enough(today.image, today.demands)):
         return
     known = met is not None and met.image == today.image
-    then = f"accepted by {met.words}" if met is not None and known else "not judged by a policy"
+    then = f"accepted by {met.words}" if met is not None and known else "not checked by a policy"
     raise ImageUnavailableError(
-        f"{image} was {then} when it was downloaded; demanded now is {today.words}",
-        hint="`bootc upgrade` asks for it again, by the policy of now",
+        f"{image} was {then} when it was downloaded; the policy now requires {today.words}",
+        hint="`bootc upgrade` fetches it again under the current policy",
     )
 
 

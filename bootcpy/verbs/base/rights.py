@@ -24,5 +24,5 @@ def require_rights() -> None:
     if not process.has_sys_admin:
         raise PrivilegeError(
             "This command requires full root privileges (CAP_SYS_ADMIN)",
-            hint="run it in a session or a unit that is allowed to mount",
+            hint="run it in a session or unit that has CAP_SYS_ADMIN",
         )

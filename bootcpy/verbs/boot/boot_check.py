@@ -121,4 +121,4 @@ def _describe_staged(staged: Deployment) -> str:
     name = display(staged.origin.image) if staged.origin.image else staged.checksum
     if staged.finalization_locked:
         return f"bootc: {name} is downloaded; `bootc upgrade --from-downloaded` releases it."
-    return f"bootc: {name} is staged; it runs from the next boot on."
+    return f"bootc: {name} is staged; the next boot runs it."

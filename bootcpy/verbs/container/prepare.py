@@ -101,13 +101,13 @@ def _write_files(root: Path, plan: PreparePlan, progress: Progress) -> None:
         image_tree.write(root, file)
         progress.note(f"wrote /{file.path}: {file.purpose}")
     for path in plan.foreign:
-        progress.note(f"kept /{path}, which is not ours")
+        progress.note(f"kept /{path}, which bootc has not written")
 
 
 def _prepare_kernel(root: Path, plan: KernelPlan, progress: Progress) -> None:
     for version in plan.left_over:
         image_tree.remove(root / MODULES / version)
-        progress.note(f"removed /{MODULES / version}, whose package is gone")
+        progress.note(f"removed /{MODULES / version}, whose package is not installed any more")
     if not plan.from_boot:
         progress.note(f"kept kernel {plan.version}")
         return
@@ -118,7 +118,7 @@ def _prepare_kernel(root: Path, plan: KernelPlan, progress: Progress) -> None:
 
 def _prepare_initramfs(root: Path, version: str, progress: Progress) -> None:
     if dracut.is_up_to_date(root, version):
-        progress.note("kept the initramfs: what it is made of has not changed")
+        progress.note("kept the initramfs: its sources have not changed")
         return
     with progress.step("building the initramfs (about 20 seconds)"):
         size_bytes = dracut.build(version)
@@ -133,7 +133,7 @@ def _empty_boot(root: Path, progress: Progress) -> None:
         if (root / name).is_symlink():
             image_tree.remove(root / name)
     if removed:
-        progress.note(f"emptied /boot of {shown_few(removed, limit=10)}")
+        progress.note(f"removed from /boot: {shown_few(removed, limit=10)}")
 
 
 def _forget_identity(root: Path, progress: Progress) -> None:
@@ -156,7 +156,7 @@ def _prepare_var(root: Path, progress: Progress) -> None:
     for step in plan_relocations(image_tree.read_var(root, mounts)):
         source, destination = root / "var" / step.path, root / step.destination
         image_tree.relocate(source, destination, link_text=step.target)
-        progress.note(f"moved /var/{step.path} to /{step.destination}, a link is left")
+        progress.note(f"moved /var/{step.path} to /{step.destination}, and made a link to it")
     conf = root / "usr/lib/tmpfiles.d" / _VAR_CONF
     before = conf.read_text(encoding="utf-8") if conf.exists() else ""
     plan = plan_var(
@@ -183,10 +183,10 @@ def _empty_run(root: Path, progress: Progress) -> None:
     kept = image_tree.mount_points() | {root / "run/lock"}
     removed = image_tree.empty(root / "run", kept)
     if removed:
-        progress.note(f"emptied /run of {shown_few(removed, limit=10)}")
+        progress.note(f"removed from /run: {shown_few(removed, limit=10)}")
 
 
 def _drop(root: Path, removed: Sequence[str], progress: Progress) -> None:
     gone = [path for path in removed if image_tree.remove(root / "var" / path)]
     if gone:
-        progress.note(f"emptied /var of {len(gone)} caches, logs and the like")
+        progress.note(f"removed {len(gone)} caches, logs and similar files from /var")

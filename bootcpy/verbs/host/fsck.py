@@ -66,7 +66,9 @@ def require_no_problem(findings: tuple[Finding, ...]) -> None:
         DeploymentError: a check found a problem.
     """
     if any(finding.problem for finding in findings):
-        raise DeploymentError("Encountered errors", hint="correct what is named above")
+        raise DeploymentError(
+            "Encountered errors", hint="correct the problems that are listed above"
+        )
 
 
 def _finding(name: str, problems: Iterable[str], unknown: Iterable[str] = ()) -> Finding:

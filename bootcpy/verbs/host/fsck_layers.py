@@ -52,14 +52,14 @@ def check_layers(system: System, *, fetch: bool) -> LayerFindings:
             continue
         if found.unknown:
             unknown.append(
-                f"{name}: {found.unknown} of its layers came by another program or an older "
-                "version and were not checked here; the next update, or --fetch, does"
+                f"{name}: {found.unknown} of its layers were stored by another program or an older "
+                "version and never checked; the next update, or --fetch, checks them"
             )
         elif found.different:
             problems.append(
-                f"{name} is poisoned: its layers make something else of "
-                f"{_listed(found.different)}; do not trust it: bring another version of the "
-                "image, or install anew"
+                f"{name} is poisoned: it differs from its layers in "
+                f"{_listed(found.different)}; do not trust it: switch to another version of the "
+                "image, or install again"
             )
     return LayerFindings(problems=tuple(problems), unknown=tuple(unknown))
 
@@ -89,7 +89,8 @@ def _fetch(system: System, deployment: Deployment) -> None:
     def use(source: OpenedImage) -> None:
         if source.manifest_digest != digest:
             raise ImageUnavailableError(
-                f"{origin.image} is another version by now", hint="upgrade to it: bootc upgrade"
+                f"{origin.image} has another version in the registry now",
+                hint="upgrade to it: bootc upgrade",
             )
         importer.import_layers(
             REPO,

@@ -74,14 +74,14 @@ def prepare(decision: Decision) -> tuple[str, ...]:
     target = state.deployments[0] if _is_reordering(decision) else state.staged
     if target is None or not target.soft_reboot_capable:
         if decision.soft_reboot is SoftReboot.REQUIRED:
-            raise _incapable(decision, hint="it takes effect at the next ordinary reboot")
+            raise _incapable(decision, hint="it takes effect at the next normal reboot")
         return ()
     try:
         ostree.prepare_soft_reboot(target)
     except BootcpyError as e:
         if decision.soft_reboot is SoftReboot.REQUIRED:
             raise
-        return (f"{e.message}; the next reboot is an ordinary one",)
+        return (f"{e.message}; the next reboot is a normal one",)
     return (f"{_name(decision)} deployment is soft-reboot capable, preparing for soft-reboot...",)
 
 

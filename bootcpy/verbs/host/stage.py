@@ -97,7 +97,7 @@ def _discard_if_stopped() -> Generator[None]:
 def _find_left_behind(system: System, tree: CommitTree) -> Iterator[str]:
     """Yield what the user may expect to come along and does not."""
     if groups := system.booted.origin.layering:
-        yield f"local rpm-ostree modifications ({shown_few(groups)}) are not carried over"
+        yield f"local rpm-ostree modifications ({shown_few(groups)}) are not kept"
     if names := bound_images(tree):
         yield f"the image binds other images ({shown_few(names)}), which are not fetched yet"
 

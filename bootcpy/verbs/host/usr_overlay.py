@@ -19,7 +19,7 @@ def usr_overlay(*, read_only: bool = False) -> NoReturn:
     if not environment.is_ostree_host():
         raise EnvironmentMismatchError(
             "usroverlay only applies on booted hosts",
-            hint="install an image with `bootc install`, and boot that",
+            hint="install an image with `bootc install`, and boot it",
         )
     require_rights()
     argv = ["ostree", "admin", "unlock", *(["--transient"] if read_only else [])]

@@ -99,7 +99,7 @@ def copy_to_storage(
 
 def _require_booted(message: str) -> None:
     if not environment.is_ostree_host():
-        raise EnvironmentMismatchError(message, hint="run it on a host that was installed by bootc")
+        raise EnvironmentMismatchError(message, hint="run it on a host that bootc installed")
 
 
 class _Layout:

@@ -76,8 +76,8 @@ def _require_unchanged(plan: InstallPlan) -> None:
     )
     if known != found:
         raise TargetError(
-            f"{plan.disk.path} has changed since it was looked at; nothing was written to it",
-            hint="see what else uses it, then run the command again",
+            f"{plan.disk.path} has changed since it was checked; nothing was written to it",
+            hint="find the program that uses it, then run the command again",
         )
 
 

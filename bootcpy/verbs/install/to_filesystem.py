@@ -118,8 +118,8 @@ def _in_the_way_explained(path: Path) -> Generator[None]:
         if e.errno not in below.IN_THE_WAY:
             raise
         raise ImageContentError(
-            f"cannot write /{path}, for what the image has there: {e.strerror}",
-            hint=f"let /{path.parent} be a directory in the image, and no link",
+            f"cannot write /{path}: the image has another file there: {e.strerror}",
+            hint=f"make /{path.parent} a directory in the image, not a link",
         ) from e
 
 

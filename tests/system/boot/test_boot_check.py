@@ -14,7 +14,7 @@ from tests.system.support.oci_layout import BASE, Files, write_image
 pytestmark = IN_CONTAINER
 
 _TMPFILES = Path(__file__).parents[3] / "bootcpy/data/usr/lib/tmpfiles.d/bootc.conf"
-_NO_REASON = "the system did not shut down in order, as when the power fails"
+_NO_REASON = "the system was not shut down normally, for example because of a power cut"
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_the_greeting_says_what_is_staged(host: BootedHost, layout: Path) -> Non
     assert published() == ""
     _stage(host, layout)
     name = f"ostree-unverified-image:oci:{layout}"
-    assert published() == f"bootc: {name} is staged; it runs from the next boot on.\n"
+    assert published() == f"bootc: {name} is staged; the next boot runs it.\n"
     host.reboot()
     write_image(layout, version="2")
     assert host.bootc("upgrade", "--download-only").returncode == 0

@@ -44,7 +44,7 @@ def _refuses(host: BootedHost) -> bool:
     assert finished.stderr == (
         "error: This feature requires ostree >= 2026.1 for bootconfig-extra support; "
         f"this is {version}\n"
-        "hint: kernel arguments of an image belong into /usr/lib/bootc/kargs.d\n"
+        "hint: write an image's kernel arguments to /usr/lib/bootc/kargs.d\n"
     )
     assert host.status() == before
     return True

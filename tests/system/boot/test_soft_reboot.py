@@ -168,7 +168,7 @@ def test_a_rollback_is_prepared_and_taken_back(host: BootedHost, layout: Path) -
 @pytest.mark.parametrize(
     ("files", "why"),
     [
-        ({f"{KERNEL}/vmlinuz": "another"}, "its kernel or initramfs is another one"),
+        ({f"{KERNEL}/vmlinuz": "another"}, "its kernel or initramfs is different"),
         (
             {"usr/lib/bootc/kargs.d/1.toml": 'kargs = ["a=1"]'},
             "its kernel arguments differ: +a=1",
@@ -215,7 +215,7 @@ def test_a_host_without_composefs_does_ordinary_reboots(host: BootedHost, layout
         host, ("upgrade", "--soft-reboot=required"), ("upgrade", "--soft-reboot=auto")
     )
     assert required.stderr == (
-        "error: a soft reboot needs a root on composefs, and this system runs without\n"
+        "error: a soft reboot needs composefs, which this system does not use\n"
         "hint: use --soft-reboot=auto, or leave it out\n"
     )
     assert (auto.status, auto.prepared) == (0, None)
@@ -233,6 +233,6 @@ def test_a_soft_reboot_that_cannot_be_prepared_is_an_ordinary_one(
     )
     assert (auto.status, auto.prepared) == (0, None)
     assert "cannot prepare a soft reboot: " in auto.stdout
-    assert auto.stdout.count("; the next reboot is an ordinary one\n") == 1
+    assert auto.stdout.count("; the next reboot is a normal one\n") == 1
     assert required.status == 1
     assert "error: cannot prepare a soft reboot: " in required.stderr

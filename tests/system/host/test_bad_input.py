@@ -27,21 +27,21 @@ _CHANGING = [
     ["internals", "fsck"],
 ]
 _ON_A_HOST = [*_CHANGING, ["usr-overlay"], ["image", "copy-to-storage"]]
-_INSTALL = "install an image with `bootc install`, and boot that"
+_INSTALL = "install an image with `bootc install`, and boot it"
 # Message and hint of those commands that have their own.
 _HOSTS_ONLY = {
     "usr-overlay": ("usroverlay only applies on booted hosts", _INSTALL),
     "image": (
         "Copying an image out of the repository requires a booted bootc system",
-        "run it on a host that was installed by bootc",
+        "run it on a host that bootc installed",
     ),
 }
 _AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
 
 _ONE = "leave one of them out"
-_TAG = "say only what follows the colon, such as `--tag=stable`"
+_TAG = "give only the part after the colon, such as `--tag=stable`"
 _EDITOR = "set EDITOR, or use --filename"
-_EMPTY = "correct the origin file, or make it an empty one; switch then to an image"
+_EMPTY = "correct or empty the origin file, then use `bootc switch IMAGE`"
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_only_root_changes_a_host(host: BootedHost, words: list[str]) -> None:
 @pytest.mark.parametrize("words", _ON_A_HOST, ids=" ".join)
 def test_root_needs_all_its_rights(host: BootedHost, words: list[str]) -> None:
     without = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
-    hint = "run it in a session or a unit that is allowed to mount"
+    hint = "run it in a session or unit that has CAP_SYS_ADMIN"
     message = _refusal(_run(host, *without, *_bootc(*words)), hint=hint)
     assert message == "This command requires full root privileges (CAP_SYS_ADMIN)"
 
@@ -124,7 +124,7 @@ def test_a_host_that_ostree_did_not_boot(host: BootedHost, words: list[str]) -> 
         (
             ["upgrade", "--progress-fd=2"],
             "Cannot use fd 2 for progress JSON",
-            "the first three are the standard streams; take 3, as in `3>progress.jsonl`",
+            "0, 1 and 2 are the standard streams; use 3, as in `3>progress.jsonl`",
         ),
         (["upgrade", "--tag="], "--tag '' is not a tag", _TAG),
         (["upgrade", "--tag=a b"], "--tag 'a b' is not a tag", _TAG),
@@ -142,7 +142,7 @@ def test_a_host_that_ostree_did_not_boot(host: BootedHost, words: list[str]) -> 
         (
             ["switch", "docker://quay.io/x/y"],
             "'docker://quay.io/x/y' names a transport",
-            "leave it out here, and say it with --transport",
+            "remove it from the name, and use --transport",
         ),
         (["rollback", "now"], "Got unexpected extra argument", "see `bootcpy rollback --help`"),
         (

@@ -65,7 +65,7 @@ def test_a_poisoned_deployment_is_named(host: BootedHost, layout: Path) -> None:
     status, (line,) = _findings(host)
     assert status == 1
     assert line.startswith(f"fsck error: layers: oci:{layout} sha256:")
-    assert f"(commit {commit}) is poisoned: its layers make something else of " in line
+    assert f"(commit {commit}) is poisoned: it differs from its layers in " in line
     assert "something else of /usr/bin/sudo; do not trust it" in line
 
 
@@ -83,7 +83,7 @@ def test_what_was_never_checked_is_unknown_until_it_is_fetched(
     status, (line,) = _findings(host)
     assert status == 0
     assert line.startswith(f"unknown: layers: oci:{layout} sha256:")
-    assert ": 1 of its layers came by another program or an older version" in line
+    assert ": 1 of its layers were stored by another program or an older version" in line
     assert _findings(host, "--fetch") == (0, ["ok: layers"])
     answer(host, "internals", "cleanup")
     assert _findings(host) == (0, ["ok: layers"])
@@ -100,4 +100,4 @@ def test_what_can_no_longer_be_fetched_stays_unknown(host: BootedHost, layout: P
     write_image(layout, [BASE, {"usr/v": "2"}], version="2")
     status, (line,) = _findings(host, "--fetch")
     assert status == 0
-    assert line.endswith(f": oci:{layout} is another version by now")
+    assert line.endswith(f": oci:{layout} has another version in the registry now")

@@ -177,7 +177,10 @@ def test_fsck_names_what_is_wrong(host: BootedHost) -> None:
     ]
     assert "usr/etc/resolv.conf is a zero-sized file" in problems[0]
     assert problems[2].endswith(f"/{kernel.name} is missing")
-    assert problems[3:] == ["error: Encountered errors", "hint: correct what is named above"]
+    assert problems[3:] == [
+        "error: Encountered errors",
+        "hint: correct the problems that are listed above",
+    ]
 
 
 def test_fsck_names_the_entry_of_a_deployment_that_is_gone(host: BootedHost) -> None:

@@ -109,7 +109,7 @@ def test_a_relative_path_is_followed_from_everywhere(host: BootedHost, tmp_path:
     finished = host.bootc("upgrade", "--check")
     message, hint = finished.stderr.splitlines()
     assert message.startswith(f"error: there is no image oci:{tmp_path}/layout: ")
-    assert hint == "hint: check the path, and that the disk it is on is mounted"
+    assert hint == "hint: check the path, and whether its disk is mounted"
 
 
 def test_what_other_programs_keep_is_kept(host: BootedHost, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def _layers(registry: FaultyRegistry) -> list[str]:
     return [layer["digest"] for layer in json.loads(registry.manifest())["layers"]]
 
 
-_IN_BOOT = "remove what does not belong into /boot, or unpin old deployments"
+_IN_BOOT = "remove other files from /boot, or unpin old deployments (ostree admin pin)"
 
 
 def _error(finished: "subprocess.CompletedProcess[str]", *, hint: str) -> str:
@@ -102,7 +102,7 @@ def test_what_cannot_fit_is_refused_before_the_first_layer(
     message = _error(host.bootc("upgrade", environment=environment), hint=hint)
     assert message.startswith(f"Insufficient free space for {registry.name} (available: ")
     assert "required: 8 MiB): 8 MiB to download, about 24 MiB unpacked; " in message
-    assert " are free in /sysroot/ostree/repo, of which the repository leaves " in message
+    assert " are free in /sysroot/ostree/repo, of which libostree keeps " in message
     assert not {*_layers(registry)} & {*registry.requested}
     assert _staged(host) is None
 
@@ -125,7 +125,7 @@ def test_a_rebuilt_layer_needs_no_room_for_files_that_are_here(
     _fill(host.root, but_bytes=6 * _MIB)
     finished = host.bootc("upgrade", environment=environment)
     assert finished.returncode == 0, finished.stderr
-    assert "it may not fit: 8 MiB to download, about 24 MiB unpacked; " in finished.stderr
+    assert "the image may not fit: 8 MiB to download, about 24 MiB unpacked; " in finished.stderr
     assert _staged(host) == third
 
 
@@ -154,7 +154,7 @@ def test_what_was_thought_to_fit_and_does_not_leaves_whole_layers(
             time.sleep(0.1)
         registry.go_on.set()
         finished = running.result()
-    hint = "free some space there and run the command again; layers that were complete are kept"
+    hint = "free some space there and run the command again; complete layers are kept"
     message = _error(finished, hint=hint)
     assert message.startswith(f"{registry.name} does not fit: ")
     assert cause in message, message
@@ -218,7 +218,7 @@ def test_a_kernel_that_is_sure_not_to_fit_is_not_fetched(
     assert message.startswith(
         f"Insufficient free space for the kernel of {registry.name} in /boot (available: "
     )
-    assert message.endswith(" required: about 592 KiB, as the one that runs)")
+    assert message.endswith(" required: about 592 KiB, like the running kernel)")
     assert not {*_layers(registry)} & {*registry.requested}
 
 

@@ -77,7 +77,7 @@ _KERNEL_WITH_BLANK = {name.replace("6.12.0-test", "6.1 test"): node for name, no
             [_KERNEL_WITH_BLANK],
             {},
             "the kernel's version '6.1 test' has characters",
-            "install a kernel whose directory in /usr/lib/modules has an ordinary name",
+            "use a shorter name without spaces for its directory in /usr/lib/modules",
             id="blank",
         ),
         pytest.param(
@@ -187,7 +187,7 @@ def test_upgrade_foresees_what_the_merge_of_etc_will_do(
         host.boot()
         if not merged:
             assert digests(host) == {"staged": None, "booted": first, "rollback": None}
-            hint = "move what is named out of the way, and run the command again"
+            hint = "move or remove these paths, and run the command again"
             message = refusal(host, "upgrade", hint=hint)
             assert "changes in /etc cannot be carried over" in message
             return
@@ -206,7 +206,7 @@ def test_upgrade_names_what_the_merge_of_etc_leaves_behind(host: BootedHost, lay
     finished = host.bootc("upgrade")
     assert finished.returncode == 0, finished.stderr
     notes = [line for line in finished.stderr.splitlines() if "/etc/" in line]
-    assert notes == ["/etc/pipe is a special file; it is not carried over to the new image"]
+    assert notes == ["/etc/pipe is a special file; it will not be in the new deployment"]
     host.reboot()
     checksum = host.status()["status"]["booted"]["ostree"]["checksum"]
     names = {each.name for each in (etc.parent.parent / f"{checksum}.0/etc").iterdir()}
@@ -216,7 +216,7 @@ def test_upgrade_names_what_the_merge_of_etc_leaves_behind(host: BootedHost, lay
 
 def test_upgrade_refuses_a_missing_image(host: BootedHost, layout: Path) -> None:
     (layout / "index.json").unlink()
-    hint = "check the path, and that the disk it is on is mounted"
+    hint = "check the path, and whether its disk is mounted"
     assert str(layout) in refusal(host, "upgrade", hint=hint)
 
 
@@ -224,7 +224,9 @@ def test_upgrade_refuses_what_rpm_ostree_layered_on(host: BootedHost) -> None:
     origin = next((host.root / "ostree/deploy/default/deploy").glob("*.origin"))
     with origin.open("a", encoding="utf-8") as file:
         file.write("[packages]\nrequested=vim;\n")
-    message = refusal(host, "upgrade", hint="`bootc switch IMAGE` leaves them behind")
+    message = refusal(
+        host, "upgrade", hint="`bootc switch IMAGE` stages an image without these modifications"
+    )
     assert message.startswith("Deployment contains local rpm-ostree modif")
 
 

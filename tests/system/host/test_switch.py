@@ -135,7 +135,7 @@ def test_edit_applies_a_document(host: BootedHost, tmp_path: Path) -> None:
     assert digests(host)["staged"] == digest
     document["spec"] = {"image": None}
     file.write_text(json.dumps(document), encoding="utf-8")
-    message = refusal(host, "edit", "-f", str(file), hint="keep spec.image")
+    message = refusal(host, "edit", "-f", str(file), hint="do not remove spec.image")
     assert message == "Missing image in specification"
 
 

@@ -51,7 +51,7 @@ def test_list_of_the_host_needs_a_host(host: BootedHost) -> None:
     assert finished.returncode == 1
     assert finished.stderr == (
         "error: Listing host images requires a booted bootc system\n"
-        "hint: run it on a host that was installed by bootc\n"
+        "hint: run it on a host that bootc installed\n"
     )
     finished = host.bootc("image", "list", "--format=json", environment=in_container)
     assert (finished.returncode, finished.stdout) == (0, "[]\n")

@@ -79,7 +79,7 @@ _TOP = "usr/etc/selinux"
 _CONFIG = "SELINUX=enforcing\nSELINUXTYPE={}\n"
 
 
-_INSIDE = "let the image have files there; links within one directory do"
+_INSIDE = "replace it by a file; links within one directory are allowed"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ _INSIDE = "let the image have files there; links within one directory do"
         (
             [file(f"{_TOP}/config", _CONFIG.format("../../../host").encode())],
             "SELINUXTYPE to '../",
-            "name a directory in /etc/selinux",
+            "set SELINUXTYPE to the name of a directory in /etc/selinux",
         ),
         (
             [file(f"{_TOP}/config", b"#" * 65_537)],

@@ -20,7 +20,7 @@ pytestmark = IN_CONTAINER
 
 _ANYTHING, _REJECT = {"type": "insecureAcceptAnything"}, {"type": "reject"}
 _APPLIED = "Staged deployment will now be applied on reboot"
-_HINT = "hint: `bootc upgrade` asks for it again, by the policy of now"
+_HINT = "hint: `bootc upgrade` fetches it again under the current policy"
 _NAME = "example.org/os"
 
 _Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -147,7 +147,7 @@ def test_a_download_that_another_program_made_is_not_judged(
     for note in (host.root / "ostree/repo/objects").glob("??/*.commitmeta"):
         note.unlink()
     _write(policy, _ANYTHING, oci=[_REJECT])
-    assert "was not judged by a policy when it was downloaded" in _refusal(
+    assert "was not checked by a policy when it was downloaded" in _refusal(
         run, "upgrade", "--from-downloaded"
     )
     _write(policy, _ANYTHING)
@@ -265,10 +265,10 @@ def test_a_signature_that_nobody_checks_is_not_demanded(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "is no policy: it is not JSON"),
-        ('{"default": []}', "is no policy: there is no list of requirements by default"),
-        ("[" * 100_000, "is no policy: it is nested deeper than 64 levels"),
-        (" " * (2 << 20), "is no policy: it is longer than 1,048,576 characters"),
+        ("{", "is not a valid policy: it is not JSON"),
+        ('{"default": []}', "is not a valid policy: there is no list of requirements by default"),
+        ("[" * 100_000, "is not a valid policy: it is nested deeper than 64 levels"),
+        (" " * (2 << 20), "is not a valid policy: it is longer than 1,048,576 characters"),
     ],
     ids=["no JSON", "no default", "nested", "too long"],
 )

@@ -47,7 +47,7 @@ def test_a_layer_that_stops_coming_is_given_up(host: BootedHost, tmp_path: Path,
         given_up = f"registry 127.0.0.1:.* stopped sending layer {big} of .* for {patience_s} s"
         assert failed.returncode == 1
         assert_matches(f"error: {given_up}", error)
-        assert_matches("hint: .*BOOTC_STALL_TIMEOUT.*; layers that were complete are kept", hint)
+        assert_matches("hint: .*BOOTC_STALL_TIMEOUT.*; complete layers are kept", hint)
         assert_matches(f"{given_up}; trying again in 1 s", "\n".join(story))
         assert registry.requested.count(big) == 2
         assert digests(host)["staged"] is None
@@ -85,6 +85,6 @@ def test_a_timeout_that_is_no_number_is_refused(image: str, disk_file: Path) -> 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-2:] == [
         "error: BOOTC_STALL_TIMEOUT is 'soon', not a number of seconds",
-        "hint: set it to a whole number, 0 to wait without end, or unset it",
+        "hint: set it to a whole number (0 means no timeout), or unset it",
     ]
     assert disk_file.stat().st_blocks == 0

@@ -159,4 +159,4 @@ def test_a_signature_is_not_demanded_of_a_policy_that_demands_none(
     assert f"{file} specifies a default of `insecureAcceptAnything`" in message
     file.unlink()
     message = _refused(host, _switch(host, registry, wanted, CONTAINERS_POLICY_JSON=str(file)))
-    assert "no policy.json says which signature" in message
+    assert "there is no policy.json that says which signature" in message

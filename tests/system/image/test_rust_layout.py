@@ -265,7 +265,7 @@ def test_what_rpm_ostree_layered_on_is_left_alone(
     bound = {"usr/lib/bootc/bound-images.d/db.image": "[Image]\n"}
     write_image(other, [BASE, bound])
     said = host.bootc("switch", "--transport=oci", str(other)).stderr.splitlines()
-    assert "local rpm-ostree modifications (packages) are not carried over" in said
+    assert "local rpm-ostree modifications (packages) are not kept" in said
     assert "the image binds other images (db.image), which are not fetched yet" in said
     host.reboot()
     rollback = host.status()["status"]["rollback"]

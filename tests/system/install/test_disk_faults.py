@@ -136,8 +136,8 @@ def test_a_disk_that_fails(large_image: str, disk_file: Path, step: str, filesys
     assert ended == (
         1,
         [
-            f"error: {disk_file} was cut short while it was written to",
-            "hint: find the program that did it, make a new disk file, and run the command again",
+            f"error: {disk_file} was truncated while it was written to",
+            "hint: find the program that truncated it, make a new disk file, and try again",
         ],
     )
 
@@ -147,7 +147,7 @@ def test_a_disk_that_fails_can_be_replaced(image: str, disk_file: Path) -> None:
         status, lines = install_with_fault(
             "Making the repository", lambda: os.truncate(disk_file, MIB), *words_for(image, disk)
         )
-    assert (status, lines[0]) == (1, f"error: {disk_file} was cut short while it was written to")
+    assert (status, lines[0]) == (1, f"error: {disk_file} was truncated while it was written to")
     disk_file.unlink()
     done = install(*words_for(image, new_disk_file(disk_file), "--via-loopback"))
     assert done.returncode == 0, done.stderr

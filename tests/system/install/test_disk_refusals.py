@@ -183,7 +183,7 @@ def test_disk_that_changes_while_an_installation_waits_for_it(image: str, disk: 
     require_refused(
         done,
         f"{disk} has changed since it was looked at",
-        "see what else uses it, then run the command again",
+        "find the program that uses it, then run the command again",
     )
     assert fingerprint(disk) == changed != before
 
@@ -195,7 +195,7 @@ def test_disk_that_others_keep_locked(image: str, disk_file: Path) -> None:
     require_refused(
         done,
         f"{disk_file} is locked by another program",
-        "`lslocks` names it; wait for it to finish",
+        "find it with `lslocks`, and wait for it to finish",
     )
     assert disk_file.stat().st_blocks == 0
 
@@ -205,7 +205,7 @@ def test_read_only_disk(image: str, disk_file: Path) -> None:
         require_refused(
             install(*words_for(image, disk)),
             f"{disk} is read-only",
-            "`blockdev --setrw`, or another disk",
+            "run `blockdev --setrw`, or choose another disk",
         )
 
 
@@ -332,7 +332,7 @@ def test_rights(disk_file: Path, prefix: tuple[str, ...], message: str, hint: st
         (
             ("--bootloader=systemd",),
             "systemd",
-            "use --bootloader grub, or none to bring your own",
+            "use --bootloader grub, or --bootloader none to install your own",
             2,
         ),
         (
@@ -341,7 +341,12 @@ def test_rights(disk_file: Path, prefix: tuple[str, ...], message: str, hint: st
             "write a whole number of MiB, or add a unit: M, MiB, G, GiB, T, TiB",
             2,
         ),
-        (('--karg=a="b',), "leaves a quotation mark open", "write it as key or key=value", 2),
+        (
+            ('--karg=a="b',),
+            "has a quotation mark that is not closed",
+            "write it as key or key=value",
+            2,
+        ),
         (("--json",), "--json prints a plan and needs --dry-run", "add --dry-run", 2),
         (("--source-imgref=floppy:a",), "unknown transport 'floppy'", _TRANSPORTS, 1),
         (
@@ -353,7 +358,7 @@ def test_rights(disk_file: Path, prefix: tuple[str, ...], message: str, hint: st
         (
             ("--source-imgref=oci-archive:/nowhere.tar",),
             "/nowhere.tar",
-            "check the path, and that the disk it is on is mounted",
+            "check the path, and whether its disk is mounted",
             1,
         ),
         (

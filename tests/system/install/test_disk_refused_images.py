@@ -98,7 +98,7 @@ def _truncated() -> LayerBlob:
         (
             LayerBlob.of(device("usr/null")),
             "'usr/null' (a character device)",
-            "device nodes, FIFOs and sockets belong into tmpfiles.d, not into an image",
+            "remove it from the image; a line in tmpfiles.d can create it at boot",
         ),
         (LayerBlob.of(whiteout(KERNEL)), "has no kernel in /usr/lib/modules", _ONE_KERNEL),
         (

@@ -175,7 +175,7 @@ def test_opened_refuses_the_standard_streams(descriptor: int) -> None:
         refused(
             UsageError,
             f"^Cannot use fd {descriptor} for progress JSON$",
-            hint="the first three are the standard streams; take 3, as in `3>progress.jsonl`",
+            hint="0, 1 and 2 are the standard streams; use 3, as in `3>progress.jsonl`",
         ),
         progress.opened(progress_fd=descriptor),
     ):

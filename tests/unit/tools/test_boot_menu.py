@@ -17,7 +17,7 @@ initrd /boot/ostree/default-{bootcsum}/initramfs.img
 """
 MENU = """\
 # Written from the entries beside this file, each time a deployment changes.
-# Local settings belong into grub/custom.cfg on the file system that holds /boot.
+# Write local settings to grub/custom.cfg on the file system that holds /boot.
 set default='ostree-1'
 set fallback=''
 set timeout_style=menu

@@ -20,11 +20,11 @@ CUT = DiskState(
 )
 
 FULL_SAID = "the file system that holds /srv/d.img is full: writing to it failed"
-CUT_SAID = "/srv/d.img was cut short while it was written to"
+CUT_SAID = "/srv/d.img was truncated while it was written to"
 DMESG = "see the kernel's messages (`dmesg`); the disk may be failing"
-CABLE = "see the kernel's messages (`dmesg`) and the cable, then run the command again"
+CABLE = "see the kernel's messages (`dmesg`), check the cable, and run the command again"
 FREE_SOME = "free some space there, or put the disk file elsewhere"
-FIND = "find the program that did it, make a new disk file, and run the command again"
+FIND = "find the program that truncated it, make a new disk file, and try again"
 
 
 def os_error(number: int, *name: str) -> OSError:
@@ -46,7 +46,7 @@ def tool_error(text: str, hint: str | None = None) -> BootcpyError:
         (FULL, NoSpaceError("too little"), FULL_SAID, FREE_SOME),
         (CUT, tool_error("partition 3: partition is unused"), CUT_SAID, FIND),
         (CUT, os_error(errno.EINVAL), CUT_SAID, FIND),
-        (GONE, os_error(errno.ENXIO), "/dev/sda has vanished while it was written to", CABLE),
+        (GONE, os_error(errno.ENXIO), "/dev/sda disappeared while it was written to", CABLE),
         (DISK, tool_error("mkfs: Input/output error"), "mkfs: Input/output error", DMESG),
         (DISK, tool_error("No space left on device", "buy"), "No space left on device", "buy"),
         (

@@ -79,7 +79,7 @@ def test_parse_entry_refuses_an_entry_without_kernel(text: str) -> None:
     with refused(
         ConfigurationError,
         r"entry x\.conf has no line `linux /PATH`",
-        hint="remove the entry, or deploy again so that it is rewritten",
+        hint="remove the entry, or deploy again, which writes it again",
     ):
         parse_entry("x.conf", text)
 

@@ -20,7 +20,7 @@ from tests.unit.model.image.trees import Link, TreeInMemory
 _ONE_KERNEL = "remove all but one; an image boots exactly one"
 _PREPARE = "build the image with `RUN bootc container prepare` as its last step"
 _WRITE_TITLE = 'write PRETTY_NAME="..." into /usr/lib/os-release, as UTF-8; see os-release(5)'
-_OTHER_KERNEL = "install a kernel whose directory in /usr/lib/modules has an ordinary name"
+_OTHER_KERNEL = "use a shorter name without spaces for its directory in /usr/lib/modules"
 
 GOOD = BootFacts(
     kernels=("6.12.1",),
@@ -99,7 +99,7 @@ def test_require_bootable_tree_returns_the_kernel() -> None:
         (
             replace(GOOD, has_etc=False),
             "the image has no directory /etc",
-            "let it have one, even if it is empty",
+            "create /etc in the image, even if it is empty",
         ),
         (
             replace(GOOD, os_release=None),

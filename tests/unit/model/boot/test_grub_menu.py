@@ -25,7 +25,7 @@ SECOND = Entry(
 
 MENU = """\
 # Written from the entries beside this file, each time a deployment changes.
-# Local settings belong into grub/custom.cfg on the file system that holds /boot.
+# Write local settings to grub/custom.cfg on the file system that holds /boot.
 set default='ostree-2'
 set fallback='1'
 set timeout_style=menu

@@ -86,7 +86,7 @@ def test_a_name_that_is_no_key_is_refused(name: str) -> None:
         ("a\nb", _WRITE_PAIRS),
         ('a="b', _WRITE_PAIRS),
         ("a\0", _WRITE_PAIRS),
-        ("rw ostree=/ostree/boot.0", "leave it out: libostree sets that argument"),
+        ("rw ostree=/ostree/boot.0", "remove it: libostree sets that argument"),
     ],
 )
 def test_options_that_no_command_line_can_have_are_refused(text: str, hint: str) -> None:

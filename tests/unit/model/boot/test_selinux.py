@@ -21,6 +21,8 @@ def test_parse_policy_types(text: str, expected: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("name", ["", "..", ".", "../../host", "/etc", "a/b", "a\x00b", "x y"])
 def test_parse_policy_types_refuses_other_places(name: str) -> None:
     with refused(
-        ImageContentError, "sets SELINUXTYPE to '", hint="name a directory in /etc/selinux"
+        ImageContentError,
+        "sets SELINUXTYPE to '",
+        hint="set SELINUXTYPE to the name of a directory in /etc/selinux",
     ):
         parse_policy_types(f"SELINUXTYPE=good\nSELINUXTYPE={name}\n")

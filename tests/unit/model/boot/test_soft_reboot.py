@@ -10,7 +10,7 @@ _BOOTED = KernelState(boot_files="b00t", kargs=("root=x", "rw", "a=1"), composef
     [
         ("b00t", "root=x rw a=1", True, None),
         (None, "root=x rw a=1", True, None),
-        ("0ther", "root=x rw a=1", True, "its kernel or initramfs is another one"),
+        ("0ther", "root=x rw a=1", True, "its kernel or initramfs is different"),
         ("b00t", "root=x rw a=2 b", True, "its kernel arguments differ: -a=1 +a=2 +b"),
         ("b00t", "rw root=x a=1", True, "its kernel arguments differ: their order"),
         (None, "root=x rw a=1", False, "its prepare-root.conf does not turn composefs on"),

@@ -25,7 +25,7 @@ from bootcpy.model.container.prepare import (
 from bootcpy.system.files.directory_tree import DirectoryTree
 from tests.refusals import refused
 
-_RUN_IN_BUILD = "run it by RUN in a Containerfile; it rearranges the root file system it runs in"
+_RUN_IN_BUILD = "run it as a RUN step of a Containerfile; it changes the root file system"
 
 IN_A_BUILD = Surroundings(
     is_root=True, ostree_booted=False, container_marked=True, init_has_other_root=None
@@ -56,7 +56,7 @@ def test_require_image_build_accepts(here: Surroundings) -> None:
             replace(IN_A_BUILD, is_root=False),
             PrivilegeError,
             "root",
-            "run it by RUN in a Containerfile",
+            "run it as a RUN step of a Containerfile",
             id="not-root",
         ),
         pytest.param(
@@ -214,7 +214,7 @@ def test_plan_kernel_refuses_two_and_names_both(
     with refused(
         ImageContentError,
         f"{OLD}, {NEW}",
-        hint=f"remove what is superseded: apt-get autoremove --purge, or purge linux-image-{OLD}",
+        hint=f"remove the old ones: apt-get autoremove --purge, or purge linux-image-{OLD}",
     ):
         plan_kernel(in_boot, directories, prepared=OLD)
 

@@ -43,7 +43,7 @@ from tests.unit.model.host.states import (
     state,
 )
 
-_SWITCH = "say what to follow with `bootc switch IMAGE`"
+_SWITCH = "choose the image to follow with `bootc switch IMAGE`"
 
 _APPLIED = "Staged deployment will now be applied on reboot"
 
@@ -243,7 +243,7 @@ def test_tracked_image(before: BootState, tag: str | None, expected: str) -> Non
                 "Deployment contains local rpm-ostree modifications; cannot upgrade via bootc. "
                 "You can run `rpm-ostree reset` to undo the modifications."
             ),
-            "`bootc switch IMAGE` leaves them behind",
+            "`bootc switch IMAGE` stages an image without these modifications",
         ),
         (state(replace(BOOTED, origin=origin(None))), None, "No image source specified", _SWITCH),
         (

@@ -14,7 +14,7 @@ _TRANSPORTS = (
     "use one of: registry, oci, oci-archive, docker-archive, docker-daemon, containers-storage, "
     "dir, docker"
 )
-_BEGIN = "begin with what `bootc status --format yaml` prints"
+_BEGIN = "start from the output of `bootc status --format yaml`"
 _SIGNATURES = "use insecure, containerPolicy or a mapping with ostreeRemote"
 
 _EDITED = """\
@@ -89,7 +89,7 @@ _BOMB = "[" + ", ".join(["&a0 [x]", *(f"&a{n + 1} [*a{n}, *a{n}]" for n in range
         (
             _with_spec('  image:\n    image: "x\\ny"\n    transport: oci\n'),
             "f.yaml:5: spec.image.image: image reference 'x\\ny' has control characters",
-            "name the image without them",
+            "remove them from the name",
         ),
         (
             _with_spec("  bootOrder: " + _BOMB),

@@ -15,8 +15,8 @@ _SHIPPED_DIR = {"x": _DIR, "x/y": _FILE}
 _NOW_DIR = {"x": EtcKind.DIRECTORY, "x/y": EtcKind.FILE}
 _NOW_FILE = {"x": EtcKind.FILE}
 
-_AGAINST_DIRECTORY = "/etc/x is a {} here and a directory in the image"
-_AGAINST_FILE = ("/etc/x is a directory with changes here and a file in the image",)
+_AGAINST_DIRECTORY = "/etc/x is a {} on this host and a directory in the image"
+_AGAINST_FILE = ("/etc/x is a directory with changes on this host and a file in the image",)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ _AGAINST_FILE = ("/etc/x is a directory with changes here and a file in the imag
             {},
             {"x": _DIR, "x/a": _FILE},
             {"x": EtcKind.DIRECTORY, "x/a": EtcKind.DIRECTORY},
-            ("/etc/x/a is a file here and a directory in the image",),
+            ("/etc/x/a is a file on this host and a directory in the image",),
             id="in an added directory",
         ),
     ],
@@ -103,7 +103,9 @@ def test_find_conflicts(
     assert find_conflicts(shipped, current, wrapped) == expected
 
 
-_AGAINST_LINK = ("/etc/x is a directory with changes here and a symbolic link in the image",)
+_AGAINST_LINK = (
+    "/etc/x is a directory with changes on this host and a symbolic link in the image",
+)
 
 
 @pytest.mark.parametrize(

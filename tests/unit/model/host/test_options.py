@@ -34,7 +34,7 @@ def test_check_options_refuses_conflicts(options: UpgradeOptions, first: str, se
 @pytest.mark.parametrize("tag", ["", "a b", "a:b", "../x", "x/y", "-x", "ä", "x" * 129])
 def test_check_options_refuses_what_is_no_tag(tag: str) -> None:
     with refused(
-        UsageError, hint="say only what follows the colon, such as `--tag=stable`"
+        UsageError, hint="give only the part after the colon, such as `--tag=stable`"
     ) as caught:
         check_options(UpgradeOptions(tag=tag))
     assert caught.value.message == f"--tag {tag!r} is not a tag"

@@ -77,7 +77,7 @@ def test_require_repo_room_needs_room_for_the_commit_alone() -> None:
 def test_require_repo_room_names_the_numbers() -> None:
     numbers = (
         "100 MiB to download, about 300 MiB unpacked; "
-        "90 MiB are free in /repo, of which the repository leaves 50 MiB alone"
+        "90 MiB are free in /repo, of which libostree keeps 50 MiB free"
     )
     little = replace(_SPACE, free_bytes=90 * MIB)
     with refused(NoSpaceError, hint=_FREE_SOME) as caught:
@@ -86,7 +86,7 @@ def test_require_repo_room_names_the_numbers() -> None:
         f"Insufficient free space for os:1 (available: 40 MiB required: 100 MiB): {numbers}"
     )
     grown = replace(_DOWNLOAD, replaced_bytes=80 * MIB)
-    assert require_repo_room(grown, little) == f"it may not fit: {numbers}"
+    assert require_repo_room(grown, little) == f"the image may not fit: {numbers}"
     unreserved = replace(_SPACE, free_bytes=200 * MIB, reserved_bytes=0)
     warning = require_repo_room(_DOWNLOAD, unreserved)
     assert warning is not None
@@ -98,7 +98,7 @@ def test_ran_out_names_cause_and_numbers() -> None:
     assert error.message == (
         "os:1 does not fit: layer 1: No space left "
         "(100 MiB to download, about 300 MiB unpacked; now 500 MiB are free in /repo, "
-        "of which the repository leaves 50 MiB alone)"
+        "of which libostree keeps 50 MiB free)"
     )
 
 
@@ -126,7 +126,7 @@ def test_boot_room(space: BootSpace, available_mib: int) -> None:
     with refused(
         NoSpaceError,
         rf"\(available: {available_mib} M?i?B required: ",
-        hint="remove what does not belong into /boot, or unpin old deployments",
+        hint="remove other files from /boot, or unpin old deployments (ostree admin pin)",
     ):
         require_boot_room(available_mib * MIB + 1, space)
 
@@ -155,7 +155,7 @@ def test_foresee_boot_room(
             foresee_boot_room(download, space, other_kernel=other_kernel)
         assert caught.value.message == (
             f"Insufficient free space for the kernel of os:1 in /boot "
-            f"(available: {free_mib} MiB required: about 50 MiB, as the one that runs)"
+            f"(available: {free_mib} MiB required: about 50 MiB, like the running kernel)"
         )
     else:
         warning = foresee_boot_room(download, space, other_kernel=other_kernel)

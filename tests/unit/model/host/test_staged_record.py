@@ -30,7 +30,7 @@ def _lost(what: str, reason: str) -> Arrival:
     )
 
 
-_POWER = "the system did not shut down in order, as when the power fails"
+_POWER = "the system was not shut down normally, for example because of a power cut"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ _POWER = "the system did not shut down in order, as when the power fails"
             Arrival(
                 fate=Fate.PASSED_OVER,
                 message=f"{_WHEN} is installed, but another deployment was booted",
-                hint="reboot to run it, or run `bootc rollback` to stay with what is booted",
+                hint="reboot to run it, or run `bootc rollback` to keep the booted deployment",
             ),
             id="another was chosen in the menu",
         ),

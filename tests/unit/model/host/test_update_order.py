@@ -186,7 +186,7 @@ def test_decide_rollback_needs_a_rollback() -> None:
         (
             BootState(),
             "System not booted via bootc",
-            "install an image with `bootc install`, and boot that",
+            "install an image with `bootc install`, and boot it",
         ),
         (
             state(BOOTED, read_only=True),
@@ -267,12 +267,12 @@ def test_decide_edit_of_the_boot_order_is_a_rollback(before: BootState, order: B
 @pytest.mark.parametrize(
     ("before", "change", "message", "hint"),
     [
-        (PLAIN, {"image": None}, "Missing image in specification", "keep spec.image"),
+        (PLAIN, {"image": None}, "Missing image in specification", "do not remove spec.image"),
         (
             state(BOOTED, ROLLBACK),
             {"image": OTHER, "boot_order": BootOrder.ROLLBACK},
             "Invalid state transition: rollback and image change",
-            "change the image or the boot order, then the other",
+            "change first the image, then the boot order in a second edit",
         ),
         (
             state(STAGED, QUEUED, BOOTED),

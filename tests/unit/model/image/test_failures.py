@@ -55,7 +55,7 @@ PING = 'pinging container registry quay.io: Get "https://quay.io/v2/"'
         (
             ARCHIVE,
             "writing to /var/tmp/container_images_oci1/blobs/sha256/f: no space left on device",
-            "there is no room to read oci-archive:/srv/os.tar:x: writing",
+            "there is not enough space to read oci-archive:/srv/os.tar:x: writing",
             "free some space in /var/tmp",
         ),
         (
@@ -106,7 +106,7 @@ PING = 'pinging container registry quay.io: Get "https://quay.io/v2/"'
         (
             REGISTRY,
             "invalid reference format: repository name must be lowercase",
-            "docker://quay.io/example/os:1 does not follow the grammar",
+            "docker://quay.io/example/os:1 is not a valid image name",
             "check the name",
         ),
         (
@@ -124,7 +124,7 @@ PING = 'pinging container registry quay.io: Get "https://quay.io/v2/"'
         (
             REGISTRY,
             f'{PING}: StatusCode: 404, "<html>"',
-            "registry quay.io does not answer as a registry does",
+            "registry quay.io does not answer like a registry",
             "check the registry's name",
         ),
         (
@@ -162,7 +162,7 @@ PING = 'pinging container registry quay.io: Get "https://quay.io/v2/"'
             ImageReference.parse("oci:/mnt/os:x"),
             'Invalid image name "oci:/mnt/os:x": lstat /mnt/os: no such file or directory',
             "there is no image oci:/mnt/os:x: Invalid image name",
-            "check the path, and that the disk it is on is mounted",
+            "check the path, and whether its disk is mounted",
         ),
         (
             ImageReference.parse("dir:/mnt/os"),
@@ -197,13 +197,13 @@ PING = 'pinging container registry quay.io: Get "https://quay.io/v2/"'
         (
             STORAGE,
             "'overlay' is not supported over overlayfs, a mount_program is required",
-            "podman's storage is not visible here",
+            "podman's storage is not visible in this container",
             "-v /var/lib/containers:/var/lib/containers",
         ),
         (
             ImageReference.parse("oci:/srv/os:a b"),
             "Invalid image a b",
-            "oci:/srv/os:a b does not follow the grammar",
+            "oci:/srv/os:a b is not a valid image name",
             "check the name",
         ),
         (

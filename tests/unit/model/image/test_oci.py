@@ -100,8 +100,11 @@ def _layer(**changes: object) -> dict[str, Any]:
         ({"config": {"digest": digest_of("c")}}, "config.size is missing"),
         ({"layers": {"a": 1}}, "layers is not a list: an object"),
         ({"layers": ["a"]}, "layers[0] is not an object"),
-        ({"layers": [_descriptor("1", -1)]}, "layers[0].size is no size of a blob: -1"),
-        ({"layers": [_descriptor("1", 2**63)]}, f"layers[0].size is no size of a blob: {2**63}"),
+        ({"layers": [_descriptor("1", -1)]}, "layers[0].size is not the size of a blob: -1"),
+        (
+            {"layers": [_descriptor("1", 2**63)]},
+            f"layers[0].size is not the size of a blob: {2**63}",
+        ),
         (
             {"layers": [{**_descriptor("1"), "size": True}]},
             "layers[0].size is not a whole number: true",
@@ -190,8 +193,8 @@ def test_image_config_parse_names_the_field(raw: dict[str, Any], problem: str) -
     [
         ("[" * 200_000, "it is nested deeper than 64 levels"),
         ('{"a": NaN}', "NaN is not JSON"),
-        ('{"a": "\\ud800"}', "it has half a surrogate pair in a string"),
-        ('{"layers": [], "layers": []}', "the key 'layers' stands twice"),
+        ('{"a": "\\ud800"}', "a string has an incomplete surrogate pair"),
+        ('{"layers": [], "layers": []}', "the key 'layers' occurs twice"),
     ],
     ids=lambda text: text[:30],
 )
@@ -315,14 +318,14 @@ def test_classify_layers(
             ["1", "2", "2"],
             ["d1", "d2", "d3"],
             None,
-            f"layer {digest_of('2')} that it has diff_id {digest_of('d2')}, and",
+            f"layer {digest_of('2')} the diff_id {digest_of('d2')}, and",
             _TAMPERED,
         ),
         (
             ["2", "1", "2"],
             ["d1", "d2", "d3"],
             "d1",
-            f"layer {digest_of('2')} that it has diff_id {digest_of('d1')}, and",
+            f"layer {digest_of('2')} the diff_id {digest_of('d1')}, and",
             _TAMPERED,
         ),
     ],

@@ -21,7 +21,7 @@ def test_anything_else_is_refused(text: str) -> None:
     with refused(
         BootcpyError,
         "BOOTC_STALL_TIMEOUT is",
-        hint="set it to a whole number, 0 to wait without end, or unset it",
+        hint="set it to a whole number (0 means no timeout), or unset it",
     ):
         parse_stall_timeout(text)
 

@@ -117,7 +117,7 @@ def test_accept_anything(requirements: list[object], *, expected: bool) -> None:
         ('{"default": [{}]}', "a requirement by default has no type"),
         ('{"default": [5]}', "a requirement by default has no type"),
         ('{"default": [{"type": 5}]}', "a requirement by default has no type"),
-        ('{"default": [{"type": "reject"}], "default": []}', "the key 'default' stands twice"),
+        ('{"default": [{"type": "reject"}], "default": []}', "the key 'default' occurs twice"),
         ('{"default": [{"type": "reject"}], "transports": 5}', "transports is not an object"),
         (
             '{"default": [{"type": "reject"}], "transports": {"docker": []}}',

@@ -29,7 +29,7 @@ _BEGINNINGS = (
     "it begins with ostree-unverified-registry:, ostree-unverified-image:, "
     "ostree-image-signed: or ostree-remote-image:REMOTE:"
 )
-_WITHOUT_THEM = "name the image without them"
+_WITHOUT_THEM = "remove them from the name"
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -282,7 +282,9 @@ def test_escape_ref_of_one_piece(text: str, escaped: str) -> None:
 @pytest.mark.parametrize("text", ["", "a\0b"])
 def test_escape_ref_refuses(text: str) -> None:
     with refused(
-        ReferenceFormatError, "cannot name a ref after", hint="give the image a name without NUL"
+        ReferenceFormatError,
+        "cannot name a ref after",
+        hint="use a name that is not empty and has no NUL",
     ):
         escape_ref(text)
 
@@ -292,7 +294,7 @@ def test_unescape_ref_refuses(text: str) -> None:
     with refused(
         ReferenceFormatError,
         r"(malformed|unfinished) escape in ref name",
-        hint="delete the ref, which no importer of images has written",
+        hint="delete the ref; it was not written by an importer of images",
     ):
         unescape_ref(text)
 

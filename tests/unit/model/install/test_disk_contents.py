@@ -87,6 +87,8 @@ def test_parse_signatures(text: str, signatures: list[Signature]) -> None:
 )
 def test_parse_signatures_refuses(text: str) -> None:
     with refused(
-        TargetError, "wipefs", hint="see what `wipefs --json` says of the disk, or choose another"
+        TargetError,
+        "wipefs",
+        hint="run `wipefs --json` on the disk to see it, or choose another disk",
     ):
         parse_signatures(text)

@@ -116,8 +116,8 @@ def test_plan_layout_refuses_a_disk_that_is_too_small() -> None:
         plan(size_bytes=3 * GIB, needs=RootNeeds(image_bytes=2 * GIB))
     assert caught.value.message == (
         "/dev/vda is too small: it has 3 GiB, 3.5 GiB are needed (515 MiB for boot partitions "
-        "and tables, 3 GiB for root: 2 GiB of unpacked image, a quarter more for the file "
-        "system, 512 MiB to work in)"
+        "and tables, 3 GiB for root: 2 GiB for the unpacked image, a quarter more for the file "
+        "system, 512 MiB to start with)"
     )
 
 

@@ -85,6 +85,8 @@ def test_parse_table_of_a_disk_without_one() -> None:
 )
 def test_parse_table_refuses_what_sfdisk_never_says(text: str) -> None:
     with refused(
-        TargetError, "sfdisk", hint="see what `sfdisk --json` says of the disk, or choose another"
+        TargetError,
+        "sfdisk",
+        hint="run `sfdisk --json` on the disk to see it, or choose another disk",
     ):
         parse_table(text)

@@ -52,7 +52,7 @@ def test_plan_install_refuses_a_disk_file_on_a_full_file_system() -> None:
     disk = DiskFacts(path="/srv/disk.img", size_bytes=10 * GIB, via_loopback=True)
     with refused(
         TargetError,
-        r"holds /srv/disk.img has too little room: 1 GiB are",
+        r"holds /srv/disk.img has too little free space: 1 GiB are",
         hint="free some space there, or put the disk file elsewhere",
     ):
         a_plan(target=TargetState(disk=disk, available_bytes=GIB))

@@ -12,7 +12,7 @@ from bootcpy.model.install.settings import InstallRequest, InstallSurroundings, 
 from tests.refusals import refused
 from tests.unit.model.install.plans import a_request, some_settings
 
-_GIVE_TARGET = "give another with --target-imgref"
+_GIVE_TARGET = "choose another image with --target-imgref"
 
 
 def config_of(text: str) -> InstallConfig:
@@ -157,6 +157,6 @@ def test_settle_refuses_stateroots_that_are_no_plain_names(stateroot: str) -> No
 
 def test_settle_refuses_malformed_kernel_arguments_of_the_configuration() -> None:
     with refused(
-        UsageError, r"install\.kargs 'a=.b' leaves a quotation", hint="write it as key or key=value"
+        UsageError, r"install\.kargs 'a=.b' has a quotation", hint="write it as key or key=value"
     ):
         some_settings(config=config_of('root-fs-type = "ext4"\nkargs = [\'a="b\']'))

@@ -48,7 +48,7 @@ def test_require_usable_accepts_an_empty_idle_disk(wipe: bool) -> None:  # noqa:
         (
             TargetState(disk=EMPTY, holders=("vg-root (LVM)", "md0 (RAID)")),
             "/dev/vdb is in use: it is part of vg-root (LVM), md0 (RAID)",
-            "deactivate what uses it, or choose another disk",
+            "deactivate it (LVM, RAID, ...), or choose another disk",
         ),
         (
             TargetState(disk=EMPTY, busy=True),
@@ -58,7 +58,7 @@ def test_require_usable_accepts_an_empty_idle_disk(wipe: bool) -> None:  # noqa:
         (
             TargetState(disk=EMPTY, read_only=True),
             "/dev/vdb is read-only",
-            "`blockdev --setrw`, or another disk",
+            "run `blockdev --setrw`, or choose another disk",
         ),
         (
             TargetState(disk=DiskFacts(path="/dev/sr0", size_bytes=0)),

@@ -30,7 +30,7 @@ def test_root_ssh_tmpfiles_takes_no_home_that_says_more_than_a_path(home: str) -
     with refused(
         ImageContentError,
         "the image's link /root leads to '",
-        hint="make it lead to /var/roothome, or leave --root-ssh-authorized-keys out",
+        hint="let /root link to /var/roothome, or omit --root-ssh-authorized-keys",
     ) as e:
         root_ssh_tmpfiles("ssh-ed25519 A\n", home=home)
     assert e.value.message.isprintable()

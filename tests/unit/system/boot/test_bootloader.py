@@ -43,7 +43,7 @@ def test_require_bootloader_refuses_what_cannot_read_deployments(
     with refused(
         UsageError,
         f"the boot loader {choice} ",
-        hint="use --bootloader grub, or none to bring your own",
+        hint="use --bootloader grub, or --bootloader none to install your own",
     ):
         require_bootloader(tmp_path, choice, "x86_64")
 

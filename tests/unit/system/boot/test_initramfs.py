@@ -55,7 +55,7 @@ def test_paths(tmp_path: Path, compress: Callable[[bytes], bytes], early: bytes)
     [
         pytest.param(
             b"not an initramfs",
-            r"not known \(it begins 6e 6f 74 20 61 6e\)",
+            r"unknown compression \(it begins 6e 6f 74 20 61 6e\)",
             "compress it with zstd, gzip, xz, bzip2 or lz4",
             id="unknown",
         ),

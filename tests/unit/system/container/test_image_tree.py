@@ -128,7 +128,7 @@ def test_require_not_mounted_names_the_mount(root: Path) -> None:
     with refused(
         EnvironmentMismatchError,
         "home/cache is a mount",
-        hint="prepare in a RUN of its own, without --mount or a volume there",
+        hint="run `bootc container prepare` in a separate RUN, without that mount",
     ):
         image_tree.require_not_mounted([root / "home"], {root / "home/cache"})
 

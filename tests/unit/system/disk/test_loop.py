@@ -7,7 +7,7 @@ from tests.refusals import refused
 
 def test_attached_refuses_what_cannot_be_opened(tmp_path: Path) -> None:
     missing = tmp_path / "disk.img"
-    hint = "see who uses it (`lsof`), and that it is not read-only; or choose another disk"
+    hint = "find what uses it (`lsof`), and check that it is not read-only"
     with (
         refused(TargetError, f"^cannot open {missing} for writing: No such file", hint=hint),
         loop.attached(missing, nodes=tmp_path),

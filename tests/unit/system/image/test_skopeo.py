@@ -77,10 +77,10 @@ def test_an_image_cannot_be_verified_by_a_skopeo_that_enforces_no_policy(
     [
         (
             None,
-            "no policy.json says which signature",
+            "there is no policy.json that says which signature",
             "write /etc/containers/policy.json, see containers-policy.json(5)",
         ),
-        ("{", "is no policy: ", "write it as containers-policy.json(5) says"),
+        ("{", "is not a valid policy: ", "write it as containers-policy.json(5) says"),
         (
             '{"default": [{"type": "insecureAcceptAnything"}]}',
             "specifies a default of `insecureAcceptAnything`; refusing usage",
@@ -92,7 +92,7 @@ def test_an_image_cannot_be_verified_by_a_skopeo_that_enforces_no_policy(
                 '{"docker": {"": [{"type": "insecureAcceptAnything"}]}}}'
             ),
             "demands no signature of docker://quay.io/example/os: it has ",
-            "let that entry demand one, such as `signedBy`",
+            "change that entry to one that requires a signature, such as `signedBy`",
         ),
     ],
     ids=["none", "malformed", "accepts anything", "accepts this"],

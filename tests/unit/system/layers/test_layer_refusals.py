@@ -29,7 +29,7 @@ from tests.refusals import refused
 from tests.unit.system.layers.layer_filter import Filter, Node
 
 _HOSTILE = "the image is malformed or hostile; do not use it"
-_TMPFILES = "device nodes, FIFOs and sockets belong into tmpfiles.d, not into an image"
+_TMPFILES = "remove it from the image; a line in tmpfiles.d can create it at boot"
 _RENAME = "rename the file in the image; ostree stores UTF-8 names only"
 _CORRUPT = "the image is corrupt; pull, copy or build it again"
 
@@ -260,10 +260,14 @@ def _with_field(at: int, field: bytes) -> bytes:
             _HOSTILE,
         ),
         (_pax(*((b"k%d" % n, b"v") for n in range(5000))) + _FILE, "too many records", _CORRUPT),
-        (_extended(b"L", b"usr/b\0"), "it ends between a member's headers", _CORRUPT),
-        (_extended(b"L", b"usr/b\0") + bytes(1024), "it ends between a member's headers", _CORRUPT),
+        (_extended(b"L", b"usr/b\0"), "it ends between the headers of a member", _CORRUPT),
+        (
+            _extended(b"L", b"usr/b\0") + bytes(1024),
+            "it ends between the headers of a member",
+            _CORRUPT,
+        ),
         (_extended(b"L", b"usr/b\0")[:514], "the layer is truncated", _CORRUPT),
-        (_pax((b"path", b"usr/b")), "it ends between a member's headers", _CORRUPT),
+        (_pax((b"path", b"usr/b")), "it ends between the headers of a member", _CORRUPT),
         (_extended(b"L", b"a/" * 3000), "an extended header claims to have 6000 bytes", _CORRUPT),
         (_pax((b"path", b"u/" + b"n" * 256)) + _FILE, "a name of more than 255 bytes", _HOSTILE),
         (
@@ -275,8 +279,12 @@ def _with_field(at: int, field: bytes) -> bytes:
         (_sparse(b"-5,3"), "a PAX header has the sparse map '-5'", _CORRUPT),
         (_sparse(b"0,512", b"-1"), "a PAX header has the sparse size '-1'", _CORRUPT),
         (_sparse(b"0,256,100,256"), "the parts of the sparse file 'usr/x' overlap", _CORRUPT),
-        (_sparse(b"0,100"), "the parts of the sparse file 'usr/x' do not make it up", _CORRUPT),
-        (_sparse(b"99998,512"), "the parts of the sparse file 'usr/x' do not make it up", _CORRUPT),
+        (_sparse(b"0,100"), "the parts of the sparse file 'usr/x' do not have its size", _CORRUPT),
+        (
+            _sparse(b"99998,512"),
+            "the parts of the sparse file 'usr/x' do not have its size",
+            _CORRUPT,
+        ),
         (
             _sparse(b"0,512", b"%d" % (1 << 62)),
             "claims to have 4611686018427387904 bytes",
@@ -286,7 +294,7 @@ def _with_field(at: int, field: bytes) -> bytes:
         (_sparse(b"0,512" + b",512,0" * 70_000), "has too many parts", _CORRUPT),
         (_sparse(b"0,5" + b"1" * 30), "a PAX header has the sparse map '5111", _CORRUPT),
         (_old_sparse(0, 300, 200, 212, real_size=1000), "overlap", _CORRUPT),
-        (_old_sparse(0, 512, real_size=100), "do not make it up", _CORRUPT),
+        (_old_sparse(0, 512, real_size=100), "do not have its size", _CORRUPT),
         (_pax((b"size", b"-5")) + _FILE, "a PAX header has the size '-5'", _CORRUPT),
         (
             _pax((b"size", b"9" * 20)) + _FILE,

@@ -49,7 +49,7 @@ def test_run_takes_a_status_as_an_answer() -> None:
     ],
 )
 def test_run_says_how_a_tool_failed(script: str, status: int, message: str) -> None:
-    hint = "what it says may name the cause; the kernel's messages (`dmesg`) may say more"
+    hint = "see its message, and the kernel's messages (`dmesg`), for the cause"
     with refused(ToolFailedError, hint=hint) as caught:
         run(SHELL, "-c", script)
     assert caught.value.status == status
