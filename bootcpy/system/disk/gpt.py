@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 def write(disk: Path, layout: DiskLayout) -> None:
     """Replace the partition table of `disk` with `layout`, and check it by reading it back.
 
-    The kernel is not told; see `block.partition_nodes`.
+    The kernel is not told; see `bootcpy.system.disk.partitions`.
 
     Raises:
         TargetError: libparted cannot use the disk, or the table reads back differently.

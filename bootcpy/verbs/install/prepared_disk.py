@@ -16,7 +16,8 @@ from bootcpy.model.install.layout import DiskLayout, Role
 from bootcpy.model.install.plan import InstallPlan
 from bootcpy.model.install.target import TargetState, require_usable
 from bootcpy.model.install.target_tree import BiosBoot, TargetTree
-from bootcpy.system.disk import block, filesystem, gpt, loop
+from bootcpy.system.disk import block, device_lock, filesystem, gpt, loop
+from bootcpy.system.disk.partitions import partition_nodes
 from bootcpy.system.disk.state import read_disk_state
 from bootcpy.system.disk.wipe import clear_edges, wipe
 from bootcpy.system.files import mount
@@ -52,7 +53,7 @@ def prepared_disk(plan: InstallPlan, progress: Progress) -> Generator[TargetTree
         # Device nodes that /dev lacks, and the mount point, vanish with the namespace.
         mount.mounted("tmpfs", paths.RUN, filesystem="tmpfs"),
         _write_errors_explained(disk, plan.disk.size_bytes),
-        block.locked(disk),
+        device_lock.locked(disk),
     ):
         _NODES.mkdir(mode=0o700)
         _require_unchanged(plan)
@@ -126,9 +127,7 @@ def _write_table(disk: Path, plan: InstallPlan) -> None:
 def _partition_devices(disk: Path, plan: InstallPlan, stack: ExitStack) -> dict[Role, Path]:
     """Return a block device for each partition: the kernel's node, or a loop device."""
     partitions = plan.layout.partitions
-    found = (
-        None if plan.disk.via_loopback else block.partition_nodes(disk, plan.layout, nodes=_NODES)
-    )
+    found = None if plan.disk.via_loopback else partition_nodes(disk, plan.layout, nodes=_NODES)
     if found is not None:
         return {p.role: found[p.number] for p in partitions}
     return {
