@@ -102,7 +102,7 @@ class TargetError(BootcpyError):
 
 
 class NoSpaceError(BootcpyError):
-    """There is less room than the work needs; the message has both numbers."""
+    """There is less free space than the work needs; the message has both numbers."""
 
     usual_hint = "free some space, and run the command again"
 

@@ -30,7 +30,7 @@ class DiskState:
         size_bytes: how large it was when the work began.
         file: the file that it is, or that is behind it; None for a real disk.
         file_bytes: the size of that file now.
-        free_bytes: the room left where that file is.
+        free_bytes: the space left where that file is.
         gone: whether the disk has vanished.
     """
 

@@ -38,10 +38,10 @@ _STAGING = {
 }
 
 
-def layer_bytes(digest: str, *, ordinary: bool, done_bytes: int, total_bytes: int) -> LayerBytes:
-    """Return how far a layer is: an ordinary one, or part of an embedded commit."""
+def layer_bytes(digest: str, *, derived: bool, done_bytes: int, total_bytes: int) -> LayerBytes:
+    """Return how far a layer is: a derived one, or part of an embedded commit."""
     return LayerBytes(
-        subtask="layer" if ordinary else "ostree chunk",
+        subtask="layer" if derived else "ostree chunk",
         description=digest[:_SHORT_DIGEST],
         id=digest,
         bytes_cached=0,

@@ -1,7 +1,7 @@
 """Does an image fit? Decided from facts: before its first layer is fetched, and before staging.
 
 What cannot fit is refused. What is only likely not to fit is said, and tried: a file that is
-here already needs no room, and which these are shows when they arrive.
+here already needs no space, and which these are shows when they arrive.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -41,7 +41,7 @@ class Download:
         unpacked_bytes: about what they unpack to.
         replaced_bytes: layers of the version that is here which this one no longer has, and
             those that are here unchecked. What is missing may be those, changed a little, and
-            so need no more room than it grew.
+            so need no more space than it grew.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Download:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepoSpace:
-    """The room for the repository: `reserved_bytes` is what libostree leaves free there."""
+    """The space for the repository: `reserved_bytes` is what libostree leaves free there."""
 
     path: str
     free_bytes: int
@@ -83,7 +83,7 @@ class RepoSpace:
         return f"{free}, of which libostree keeps {format_size(self.reserved_bytes)} free"
 
 
-def require_repo_room(download: Download, space: RepoSpace) -> str | None:
+def require_repo_space(download: Download, space: RepoSpace) -> str | None:
     """Refuse a download that cannot fit; return what to say of one that perhaps does not.
 
     Raises:
@@ -113,7 +113,7 @@ def ran_out(cause: NoSpaceError, download: Download, space: RepoSpace) -> NoSpac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootSpace:
-    """The room for kernels in /boot.
+    """The space for kernels in /boot.
 
     Attributes:
         free_bytes: free for root.
@@ -142,7 +142,7 @@ class BootSpace:
 _BOOT_HINT = "remove other files from /boot, or unpin old deployments (ostree admin pin)"
 
 
-def require_boot_room(needed_bytes: int, space: BootSpace) -> None:
+def require_boot_space(needed_bytes: int, space: BootSpace) -> None:
     """Refuse a kernel with its initramfs that will not fit into /boot at shutdown.
 
     Raises:
@@ -157,7 +157,7 @@ def require_boot_room(needed_bytes: int, space: BootSpace) -> None:
         )
 
 
-def foresee_boot_room(
+def foresee_boot_space(
     download: Download, space: BootSpace, *, other_kernel: bool | None
 ) -> str | None:
     """Say what /boot will lack if the download brings a kernel; refuse if it is sure to.

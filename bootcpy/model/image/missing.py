@@ -25,7 +25,7 @@ class WantedLayer:
 def wanted_layers(
     plan: LayerPlan, tree_role: LayerRole, delivered: Mapping[str, Descriptor]
 ) -> tuple[WantedLayer, ...]:
-    """Return all layers of an image, bottom first; ordinary ones are stored as `tree_role`.
+    """Return all layers of an image, bottom first; derived ones are stored as `tree_role`.
 
     `delivered` is what the source delivers for each blob of the manifest, by digest.
     """

@@ -162,7 +162,7 @@ class LayerPlan:
     """The layers of an image by what they hold.
 
     `commit` and `chunks` make up the embedded ostree commit, if the image has one
-    (label `ostree.final-diffid`); `derived` are ordinary layers, bottom first.
+    (label `ostree.final-diffid`); `derived` are derived layers, bottom first.
     """
 
     commit: Layer | None

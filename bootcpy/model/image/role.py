@@ -22,11 +22,11 @@ class LayerRole(StrEnum):
 
     COMMIT = "commit"  # an embedded ostree commit with its directories
     CHUNK = "chunk"  # files of an embedded commit, kept as a set of objects
-    TREE = "tree"  # an ordinary layer
+    TREE = "tree"  # an derived layer
     USR_TREE = "usr-tree"  # one over a base that has no room outside /usr, /etc and /var
 
     @property
-    def is_ordinary(self) -> bool:
+    def is_derived(self) -> bool:
         """Tell a layer that is a tree of files from the layers of an embedded commit."""
         return self in {LayerRole.TREE, LayerRole.USR_TREE}
 
@@ -51,7 +51,7 @@ def image_record(manifest_digest: str) -> str:
 
 
 def in_roles(plan: LayerPlan, tree_role: LayerRole) -> tuple[tuple[LayerRole, Layer], ...]:
-    """Return the layers of an image, bottom first, by what they are; ordinary ones `tree_role`."""
+    """Return the layers of an image, bottom first, by what they are; derived ones `tree_role`."""
     return (
         *((LayerRole.COMMIT, layer) for layer in (plan.commit,) if layer),
         *((LayerRole.CHUNK, layer) for layer in plan.chunks),
@@ -62,7 +62,7 @@ def in_roles(plan: LayerPlan, tree_role: LayerRole) -> tuple[tuple[LayerRole, La
 def layer_records(manifest: Manifest, config: ImageConfig) -> frozenset[str]:
     """Return the refs of ours that an image may need for its layers.
 
-    An ordinary layer over an embedded commit is kept in either role: which of them it
+    An derived layer over an embedded commit is kept in either role: which of them it
     has is written in that commit's files.
 
     Raises:

@@ -131,13 +131,13 @@ class DiskLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootNeeds:
-    """How much room the root file system needs, and why."""
+    """How much space the root file system needs, and why."""
 
     image_bytes: int  # the image unpacked
 
     @property
     def size_bytes(self) -> int:
-        """The image, file system overhead, the repository's reserve and room to start.
+        """The image, file system overhead, the repository's reserve and space to start.
 
         A quarter covers inodes, a journal, ext4's reserved 5 % and ostree's 3 %
         minimum; the constant covers /var, /boot and small images.
@@ -192,7 +192,7 @@ def plan_layout(
         )
         start += size_bytes
     available = align_down(disk.size_bytes - _BACKUP_TABLE_BYTES, ALIGNMENT) - start
-    _require_room(disk, start, available, root_size_bytes, needs)
+    _require_space(disk, start, available, root_size_bytes, needs)
     partitions.append(
         Partition(
             number=len(partitions) + 1,
@@ -227,7 +227,7 @@ def _firmware_partitions(architecture: Architecture) -> list[tuple[Role, str, UU
     return partitions
 
 
-def _require_room(
+def _require_space(
     disk: DiskFacts,
     used_bytes: int,
     available_bytes: int,

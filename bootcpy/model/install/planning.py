@@ -60,7 +60,7 @@ def plan_install(settings: Settings, target: TargetState, image: SourceImage) ->
         needs=needs,
         identify=identify,
     )
-    _require_host_room(target, layout.root.size_bytes, needs)
+    _require_host_space(target, layout.root.size_bytes, needs)
     deploy = _plan_deploy(settings, layout, image)
     return InstallPlan(
         disk=target.disk,
@@ -110,7 +110,7 @@ def _plan_deploy(settings: Settings, layout: DiskLayout, image: SourceImage) -> 
     )
 
 
-def _require_host_room(target: TargetState, root_bytes: int, needs: RootNeeds) -> None:
+def _require_host_space(target: TargetState, root_bytes: int, needs: RootNeeds) -> None:
     """Refuse a sparse disk file that the file system under it could not fill as far as needed."""
     if target.available_bytes is None:
         return

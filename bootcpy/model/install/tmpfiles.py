@@ -14,7 +14,7 @@ def root_ssh_tmpfiles(authorized_keys: str, *, home: str) -> str:
     """Return the tmpfiles.d line that puts the keys into root's home, as bootc writes it.
 
     Raises:
-        ImageContentError: `home`, as an image's link /root has it, is no ordinary path.
+        ImageContentError: `home`, as an image's link /root has it, is no plain path.
     """
     if not _HOME.fullmatch(home) or ".." in home.split("/"):
         raise ImageContentError(

@@ -18,16 +18,16 @@ def group_layers(layers: Iterable[_Layer], size_of: Callable[[_Layer], int]) -> 
     `size_of` tells a layer's bytes; they are negative when nobody knows.
     """
     groups: list[list[_Layer]] = []
-    room_bytes = -1  # in the last group; none is open
+    left_bytes = -1  # in the last group; none is open
     for layer in layers:
         size_bytes = size_of(layer)
         if not 0 <= size_bytes <= _SMALL_BYTES:
             groups.append([layer])
-            room_bytes = -1
-        elif size_bytes <= room_bytes and len(groups[-1]) < _GROUP:
+            left_bytes = -1
+        elif size_bytes <= left_bytes and len(groups[-1]) < _GROUP:
             groups[-1].append(layer)
-            room_bytes -= size_bytes
+            left_bytes -= size_bytes
         else:
             groups.append([layer])
-            room_bytes = _GROUP_BYTES - size_bytes
+            left_bytes = _GROUP_BYTES - size_bytes
     return groups

@@ -114,11 +114,11 @@ def batches(parts: list[Cut], *, limit: int) -> list[list[Cut]]:
     Processes take the batches in this order, so that no large one is left for the end.
     """
     grouped: list[list[Cut]] = []
-    room = 0
+    left = 0
     for part in sorted(parts, key=lambda part: -part.cost):
-        if not grouped or part.cost > room:
+        if not grouped or part.cost > left:
             grouped.append([])
-            room = limit
+            left = limit
         grouped[-1].append(part)
-        room -= part.cost
+        left -= part.cost
     return grouped

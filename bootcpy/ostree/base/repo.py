@@ -50,7 +50,7 @@ def file_objects(repo_path: Path) -> Iterator[Path]:
 
 @contextmanager
 def explained(what: str, *, hint: str = _LIBOSTREE_HINT) -> Generator[None]:
-    """Turn libostree's errors into ours, beginning with `what`, and with `hint` if room is enough.
+    """Turn libostree's errors into ours, beginning with `what`, and with `hint` if space is enough.
 
     Raises:
         NoSpaceError: the file system is full, or would be below its reserve.
@@ -170,7 +170,7 @@ def _path(repo: OSTree.Repo) -> Path:
 def drop_staged(repo: OSTree.Repo) -> None:
     """Remove the objects of transactions that failed, unless somebody still works on them.
 
-    libostree keeps them for the next transaction, also when it was they that took all room.
+    libostree keeps them for the next transaction, also when it was they that took all space.
     """
     with _one_at_a_time(repo):
         _remove_staged(repo)

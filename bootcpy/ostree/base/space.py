@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bootcpy import paths
 from bootcpy.model.boot.kernels import boot_checksum, boot_size
-from bootcpy.model.host.space import BootSpace, RepoSpace, require_boot_room
+from bootcpy.model.host.space import BootSpace, RepoSpace, require_boot_space
 from bootcpy.ostree.base.bindings import OSTree
 from bootcpy.ostree.base.commit_tree import CommitTree
 from bootcpy.ostree.base.repo import explained
@@ -15,7 +15,7 @@ _BOOT = Path("/boot")
 
 
 def read_repo_space(repo: OSTree.Repo, path: Path) -> RepoSpace:
-    """Return the room there is for the repository at `path`, as libostree counts it for root.
+    """Return the free space there is for the repository at `path`, as libostree counts it for root.
 
     Raises:
         BootcpyError: the repository's `min-free-space-*` cannot be read.
@@ -26,7 +26,7 @@ def read_repo_space(repo: OSTree.Repo, path: Path) -> RepoSpace:
 
 
 def read_boot_space(booted: OSTree.Deployment, kept: Sequence[OSTree.Deployment]) -> BootSpace:
-    """Return the room there is in /boot, where `kept` are the deployments that stay."""
+    """Return the free space there is in /boot, where `kept` are the deployments that stay."""
     sizes: dict[str, int] = {}
     block_bytes = os.statvfs(_BOOT).f_frsize
     for file in (_BOOT / "ostree").glob("*-*/*"):
@@ -42,10 +42,10 @@ def read_boot_space(booted: OSTree.Deployment, kept: Sequence[OSTree.Deployment]
     )
 
 
-def require_room_for_kernel(tree: CommitTree, space: BootSpace) -> None:
+def require_space_for_kernel(tree: CommitTree, space: BootSpace) -> None:
     """Refuse a commit whose kernel and initramfs will not fit into /boot at shutdown.
 
-    What is in /boot already, as when only other packages were updated, needs no room.
+    What is in /boot already, as when only other packages were updated, needs no space.
 
     Raises:
         NoSpaceError: with both numbers.
@@ -53,7 +53,7 @@ def require_room_for_kernel(tree: CommitTree, space: BootSpace) -> None:
     needed_bytes = boot_size(tree)
     # Only where it matters is it worth reading them: libostree names the directory by both.
     if needed_bytes > space.available_bytes and not _is_there(boot_checksum(tree), space):
-        require_boot_room(needed_bytes, space)
+        require_boot_space(needed_bytes, space)
 
 
 def _is_there(checksum: str | None, space: BootSpace) -> bool:

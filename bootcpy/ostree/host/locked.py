@@ -77,7 +77,7 @@ class OstreeHost:
         staging.drop_refspec(self._sysroot.repo(), refspec)
 
     def read_boot_space(self, kept: Sequence[Deployment]) -> BootSpace:
-        """Return the room there is in /boot, where `kept` are the deployments that stay."""
+        """Return the free space there is in /boot, where `kept` are the deployments that stay."""
         return space.read_boot_space(
             self._sysroot.require_booted_deployment(),
             [staging.find(self._sysroot, each) for each in kept],

@@ -81,7 +81,7 @@ def prepare(sysroot: OSTree.Sysroot, deployment: OSTree.Deployment) -> None:
 
 
 def forget(sysroot: OSTree.Sysroot) -> None:
-    """Have the next reboot be an ordinary one, whatever was prepared.
+    """Have the next reboot be a normal one, whatever was prepared.
 
     libostree does so too when it stages or writes deployments, but only in the mount
     namespace of this process, which is not the one that systemd reboots from.

@@ -15,7 +15,7 @@ from pathlib import Path
 from bootcpy.errors import ImageContentError, NoSpaceError
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.base.progress_events import importing_event
-from bootcpy.model.host.space import Download, ran_out, require_repo_room, unpacked_size
+from bootcpy.model.host.space import Download, ran_out, require_repo_space, unpacked_size
 from bootcpy.model.image.missing import MissingLayers, WantedLayer, wanted_layers
 from bootcpy.model.image.oci import (
     Descriptor,
@@ -125,34 +125,34 @@ def import_layers(
     if plan.commit is None:
         embedded.require_embedded(signature, name=image.reference.name)
     role = _foreseen_role(repo, repo_path, plan)
-    missing_base = _find_missing(repo, _wanted(image, plan, role, ordinary=False))
-    missing = missing_base + _find_missing(repo, _wanted(image, plan, role, ordinary=True))
+    missing_base = _find_missing(repo, _wanted(image, plan, role, derived=False))
+    missing = missing_base + _find_missing(repo, _wanted(image, plan, role, derived=True))
     download = _download(repo, record_as, image, missing)
-    warning = require_repo_room(download, read_repo_space(repo, repo_path))
+    warning = require_repo_space(download, read_repo_space(repo, repo_path))
     before_fetch(download)
     for note in (missing.describe(), missing.describe_unchecked(), warning):
         if note:
             progress.note(note)
-    with _telling_of_room(repo, repo_path, download), WriteBehind(repo_path) as disk:
+    with _telling_of_space(repo, repo_path, download), WriteBehind(repo_path) as disk:
         report_on = partial(
             Reporter,
             image,
             progress=progress,
             name=record_as.name,
             # With fsync libostree writes out every layer as it ends.
-            also=None if fsync else disk.nudge,
+            also=None if fsync else disk.start_writing,
         )
         task = _Import(repo_path, repo, image, report_on(missing), fsync=fsync)
         base = task.base(plan.commit, missing_base.layers, signature) if plan.commit else None
         foreseen, role = role, embedded.role_of_layers_over(repo_path, base)
         if role is not foreseen:  # which the embedded commit had to tell
-            found = missing_base + _find_missing(repo, _wanted(image, plan, role, ordinary=True))
+            found = missing_base + _find_missing(repo, _wanted(image, plan, role, derived=True))
             if found.describe() != missing.describe():
                 progress.note(found.describe())
             missing, task = found, replace(task, report=report_on(found))
             for layer in missing_base.layers:
                 task.report.finished(layer)
-        task.ordinary([each for each in missing.layers if each.role.is_ordinary], over=base)
+        task.derived([each for each in missing.layers if each.role.is_derived], over=base)
     checked, _ = find_layers(repo, plan, role)
     if checked is None:
         raise AssertionError(f"layers of {image.reference} were imported but have no refs")
@@ -160,7 +160,7 @@ def import_layers(
 
 
 def _foreseen_role(repo: OSTree.Repo, repo_path: Path, plan: LayerPlan) -> LayerRole:
-    """Return what the image's ordinary layers are stored as; a guess while its base is missing."""
+    """Return what the image's derived layers are stored as; a guess while its base is missing."""
     base = find_layer(repo, LayerRole.COMMIT, plan.commit.diff_id) if plan.commit else None
     if base is not None or plan.commit is None:
         return embedded.role_of_layers_over(repo_path, base)
@@ -180,12 +180,12 @@ def _recorded_layers(repo: OSTree.Repo, merged: str) -> list[tuple[Descriptor, s
 
 
 def _wanted(
-    image: OpenedImage, plan: LayerPlan, tree_role: LayerRole, *, ordinary: bool
+    image: OpenedImage, plan: LayerPlan, tree_role: LayerRole, *, derived: bool
 ) -> list[WantedLayer]:
-    """Return the ordinary layers of an image, or those of its embedded commit."""
+    """Return the derived layers of an image, or those of its embedded commit."""
     delivered = dict(zip((blob.digest for blob in image.manifest.layers), image.blobs, strict=True))
     layers = wanted_layers(plan, tree_role, delivered)
-    return [each for each in layers if each.role.is_ordinary is ordinary]
+    return [each for each in layers if each.role.is_derived is derived]
 
 
 def _find_missing(repo: OSTree.Repo, wanted: Sequence[WantedLayer]) -> MissingLayers:
@@ -216,7 +216,7 @@ def _download(
 
 
 @contextmanager
-def _telling_of_room(repo: OSTree.Repo, repo_path: Path, download: Download) -> Generator[None]:
+def _telling_of_space(repo: OSTree.Repo, repo_path: Path, download: Download) -> Generator[None]:
     """Have the error of a full disk say what was needed, and give back what was begun.
 
     What is left of an import that was killed goes first: the next transaction would take it in,
@@ -264,8 +264,8 @@ class _Import:
         embedded.require_signed(self.repo, commit, signature)
         return commit
 
-    def ordinary(self, layers: Sequence[WantedLayer], *, over: str | None) -> None:
-        """Import ordinary layers `over` a base: those podman has unpacked straight from there."""
+    def derived(self, layers: Sequence[WantedLayer], *, over: str | None) -> None:
+        """Import derived layers `over` a base: those podman has unpacked straight from there."""
         # With a base, what podman unpacked is not what the layers hold: see REPO_PREFIX.
         from_trees = {} if over else _unpacked_layers(self.image, layers)
         if from_trees:

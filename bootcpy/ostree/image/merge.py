@@ -47,7 +47,7 @@ def merge_layers(
 ) -> str:
     """Write the commit of an image from its layers' commits and return its checksum.
 
-    The ordinary ones are laid over the embedded commit, or over nothing, in order.
+    The derived ones are laid over the embedded commit, or over nothing, in order.
 
     Raises:
         ImageContentError: a layer has a whiteout without a name, or the SELinux policy is

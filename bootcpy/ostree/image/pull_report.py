@@ -65,7 +65,7 @@ class Reporter:
         layers = [
             layer_bytes(
                 wanted.layer.blob.digest,
-                ordinary=wanted.role.is_ordinary,
+                derived=wanted.role.is_derived,
                 done_bytes=count,
                 total_bytes=wanted.blob.size_bytes,
             )

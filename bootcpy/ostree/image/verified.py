@@ -28,7 +28,7 @@ def find_layer(repo: OSTree.Repo, role: LayerRole, diff_id: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedLayers:
-    """What an image is merged of: its embedded commit if it has one, and ordinary layers."""
+    """What an image is merged of: its embedded commit if it has one, and derived layers."""
 
     base: str | None
     layers: tuple[str, ...]

@@ -1,7 +1,7 @@
 """Images that carry an ostree commit: its layers become that very commit again.
 
 The first layer holds the commit and its directories, the chunks after it most of the
-files; what follows are ordinary layers over it (`bootcpy.model.image.oci.classify_layers`).
+files; what follows are derived layers over it (`bootcpy.model.image.oci.classify_layers`).
 """
 
 import os
@@ -182,7 +182,7 @@ def require_embedded(signature: Signature, *, name: str) -> None:
 
 
 def role_of_layers_over(repo_path: Path, base: str | None) -> LayerRole:
-    """Return what ordinary layers over the embedded commit `base`, or over none, are stored as.
+    """Return what derived layers over the embedded commit `base`, or over none, are stored as.
 
     Raises:
         ImageContentError: the base's prepare-root.conf is malformed or too large.

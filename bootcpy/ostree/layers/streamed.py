@@ -1,4 +1,4 @@
-"""Ordinary layers that come through skopeo: filtered and stored as they flow.
+"""Derived layers that come through skopeo: filtered and stored as they flow.
 
 A child stores one large layer, or several small ones, in a transaction that its parent holds.
 """
@@ -194,7 +194,7 @@ def store_layers(
     fsync: bool,
     progress: Callable[[Mapping[WantedLayer, int]], None],
 ) -> Generator[tuple[WantedLayer, str]]:
-    """Fetch and store ordinary layers; yield each one with its commit.
+    """Fetch and store derived layers; yield each one with its commit.
 
     `progress` is told the bytes read so far of the layers under way.
 

@@ -13,13 +13,13 @@ def read_disk_state(disk: Path, size_bytes: int) -> DiskState:
         gone = not disk.exists()
         if file is None:
             return DiskState(path=str(disk), size_bytes=size_bytes, gone=gone)
-        room = os.statvfs(file)
+        found = os.statvfs(file)
         return DiskState(
             path=str(disk),
             size_bytes=size_bytes,
             file=str(disk if disk.is_file() else file),
             file_bytes=file.stat().st_size,
-            free_bytes=room.f_bavail * room.f_frsize,
+            free_bytes=found.f_bavail * found.f_frsize,
         )
     except OSError:  # it is in such a state that one cannot even look
         return DiskState(path=str(disk), size_bytes=size_bytes)

@@ -24,7 +24,7 @@ class WriteBehind:
         self._running: Spawned | None = None
         self._started_s = 0.0
 
-    def nudge(self) -> None:
+    def start_writing(self) -> None:
         """Have what was written so far go to disk, unless that is under way."""
         if self._running is not None and self._running.poll() is None:
             return

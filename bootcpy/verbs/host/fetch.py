@@ -9,7 +9,7 @@ from bootcpy.model.base.progress import Progress
 from bootcpy.model.boot.bootable import require_bootable
 from bootcpy.model.boot.kernels import kernel_versions
 from bootcpy.model.host.deployments import ImageCommit, ImageRecord
-from bootcpy.model.host.space import BootSpace, Download, foresee_boot_room
+from bootcpy.model.host.space import BootSpace, Download, foresee_boot_space
 from bootcpy.model.image.failures import is_transient
 from bootcpy.model.image.oci import LABEL_KERNEL
 from bootcpy.model.image.reference import SignedImageReference
@@ -96,7 +96,7 @@ def note_update(system: System, image: SignedImageReference, update: ImageRecord
         if follows and known is not None and known.manifest_digest != update.manifest_digest:
             try:
                 system.ostree.record_cached_update(deployment, update)
-            except NoSpaceError as e:  # not worth failing: what needs the room will say so
+            except NoSpaceError as e:  # not worth failing: what needs the space will say so
                 system.progress.note(e.message)
 
 
@@ -108,7 +108,7 @@ def fetch(system: System, image: SignedImageReference, source: OpenedImage) -> I
     """
 
     def foresee_boot(download: Download) -> None:
-        warning = foresee_boot_room(
+        warning = foresee_boot_space(
             download, read_boot_space(system), other_kernel=_has_other_kernel(system, source)
         )
         if warning:
@@ -127,7 +127,7 @@ def fetch(system: System, image: SignedImageReference, source: OpenedImage) -> I
 
 
 def read_boot_space(system: System) -> BootSpace:
-    """Return the room for the kernel of a deployment that is to be the next to boot."""
+    """Return the space for the kernel of a deployment that is to be the next to boot."""
     return system.ostree.read_boot_space([
         each
         for each in system.state.deployments

@@ -15,7 +15,7 @@ from bootcpy.model.host.status import image_status
 from bootcpy.model.image.bound import bound_images
 from bootcpy.model.image.difference import format_decimal_size
 from bootcpy.ostree.base.commit_tree import CommitTree
-from bootcpy.ostree.base.space import require_room_for_kernel
+from bootcpy.ostree.base.space import require_space_for_kernel
 from bootcpy.ostree.host import gc, staging
 from bootcpy.ostree.host.sysroot import supports_composefs
 from bootcpy.system.boot import boot_facts
@@ -33,7 +33,7 @@ def stage_commit(system: System, stage: Stage, stored: ImageCommit) -> Outcome:
         ImageContentError: the commit cannot boot here.
         DeploymentError: changes in /etc cannot be merged into the image's.
         ConfigurationError: a kargs.d file is malformed.
-        NoSpaceError: there is no room in /boot or for the deployment.
+        NoSpaceError: there is not enough space in /boot or for the deployment.
         DeploymentError: a soft reboot was required and is not possible.
     """
     commit, record = stored.commit, stored.record
@@ -45,7 +45,7 @@ def stage_commit(system: System, stage: Stage, stored: ImageCommit) -> Outcome:
     tree = CommitTree(REPO, commit)
     require_bootable_tree(boot_facts.read(tree), composefs_supported=supports_composefs())
     system.ostree.require_own_policy(commit)
-    require_room_for_kernel(tree, read_boot_space(system))
+    require_space_for_kernel(tree, read_boot_space(system))
     for note in (*system.ostree.require_mergeable_etc(commit), *_find_left_behind(system, tree)):
         system.progress.note(note)
     kargs = _adapt_kargs(system, tree)

@@ -34,7 +34,7 @@ def switch(
     Raises:
         DeploymentError: the system cannot be changed.
         ImageError: the image cannot be fetched, or cannot boot here; nothing is staged.
-        NoSpaceError: there is no room; nothing is staged.
+        NoSpaceError: there is not enough space; nothing is staged.
     """
     with changing(progress) as system:
         require_possible(system.ostree, soft_reboot)

@@ -35,7 +35,7 @@ def upgrade(options: UpgradeOptions, progress: Progress) -> Outcome:
         UsageError: the options contradict each other.
         DeploymentError: nothing is followed, or the system cannot be changed.
         ImageError: the image cannot be fetched, or cannot boot here; nothing is staged.
-        NoSpaceError: there is no room; nothing is staged.
+        NoSpaceError: there is not enough space; nothing is staged.
     """
     check_options(options)
     with changing(progress) as system:

@@ -174,10 +174,10 @@ def _source_image(image: skopeo.OpenedImage, own: OwnImage | None, machine: str)
         unpacked_bytes=unpacked_size(image.blobs),
         kargs=None,
     )
-    return source if own is None else _looked_into(source, own.name, machine)
+    return source if own is None else _with_content(source, own.name, machine)
 
 
-def _looked_into(source: SourceImage, name: str, machine: str) -> SourceImage:
+def _with_content(source: SourceImage, name: str, machine: str) -> SourceImage:
     """Return `source`, which podman knows as `name` and whose root is ours, with what is in it."""
     tree = DirectoryTree(_OWN_ROOT)
     facts = boot_facts.read(tree)

@@ -65,13 +65,13 @@ def small_place(tmp_path: Path) -> Generator[Path]:
     wait_for(lambda: subprocess.run(["umount", place], check=False).returncode == 0, 30)
 
 
-def leave_room(place: Path, room_bytes: int) -> None:
-    """Make a tmpfs just so large that `room_bytes` more fit in."""
+def leave_room(place: Path, left_bytes: int) -> None:
+    """Make a tmpfs just so large that `left_bytes` more fit in."""
 
     def remounted() -> bool:  # fails where more is used by then
         status = os.statvfs(place)
         used_bytes = (status.f_blocks - status.f_bfree) * status.f_frsize
-        remount = ["mount", "-o", f"remount,size={used_bytes + room_bytes}", str(place)]
+        remount = ["mount", "-o", f"remount,size={used_bytes + left_bytes}", str(place)]
         return subprocess.run(remount, check=False, capture_output=True).returncode == 0
 
     wait_for(remounted, 30)

@@ -30,8 +30,8 @@ def test_the_first_document_names_the_version() -> None:
 
 def test_a_pull_counts_bytes_and_layers() -> None:
     layers = [
-        layer_bytes(CHUNK, ordinary=False, done_bytes=10, total_bytes=10),
-        layer_bytes(LAYER, ordinary=True, done_bytes=7, total_bytes=20),
+        layer_bytes(CHUNK, derived=False, done_bytes=10, total_bytes=10),
+        layer_bytes(LAYER, derived=True, done_bytes=7, total_bytes=20),
     ]
     event = pulling_event("quay.io/x/y", DIGEST, layers, finished=1, present=3, present_bytes=99)
     assert list(event_document(event).items()) == [

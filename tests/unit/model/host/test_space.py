@@ -8,10 +8,10 @@ from bootcpy.model.host.space import (
     BootSpace,
     Download,
     RepoSpace,
-    foresee_boot_room,
+    foresee_boot_space,
     ran_out,
-    require_boot_room,
-    require_repo_room,
+    require_boot_space,
+    require_repo_space,
     unpacked_size,
 )
 from bootcpy.model.image.oci import Descriptor
@@ -61,17 +61,17 @@ def test_require_repo_room(free_mib: int, replaced_mib: int, said: str | None) -
     space = replace(_SPACE, free_bytes=free_mib * MIB)
     if said == "refused":
         with pytest.raises(NoSpaceError):
-            require_repo_room(download, space)
+            require_repo_space(download, space)
     else:
-        warning = require_repo_room(download, space)
+        warning = require_repo_space(download, space)
         assert (warning is not None) == (said is not None)
 
 
 def test_require_repo_room_needs_room_for_the_commit_alone() -> None:
     nothing = Download(name="os:1", size_bytes=0, unpacked_bytes=0)
-    assert require_repo_room(nothing, replace(_SPACE, free_bytes=51 * MIB)) is None
+    assert require_repo_space(nothing, replace(_SPACE, free_bytes=51 * MIB)) is None
     with refused(NoSpaceError, r"\(available: 0 B required: 4 KiB\)", hint=_FREE_SOME):
-        require_repo_room(nothing, replace(_SPACE, free_bytes=50 * MIB))
+        require_repo_space(nothing, replace(_SPACE, free_bytes=50 * MIB))
 
 
 def test_require_repo_room_names_the_numbers() -> None:
@@ -81,14 +81,14 @@ def test_require_repo_room_names_the_numbers() -> None:
     )
     little = replace(_SPACE, free_bytes=90 * MIB)
     with refused(NoSpaceError, hint=_FREE_SOME) as caught:
-        require_repo_room(_DOWNLOAD, little)
+        require_repo_space(_DOWNLOAD, little)
     assert caught.value.message == (
         f"Insufficient free space for os:1 (available: 40 MiB required: 100 MiB): {numbers}"
     )
     grown = replace(_DOWNLOAD, replaced_bytes=80 * MIB)
-    assert require_repo_room(grown, little) == f"the image may not fit: {numbers}"
+    assert require_repo_space(grown, little) == f"the image may not fit: {numbers}"
     unreserved = replace(_SPACE, free_bytes=200 * MIB, reserved_bytes=0)
-    warning = require_repo_room(_DOWNLOAD, unreserved)
+    warning = require_repo_space(_DOWNLOAD, unreserved)
     assert warning is not None
     assert warning.endswith("; 200 MiB are free in /repo")
 
@@ -122,13 +122,13 @@ _BOOT = BootSpace(
 )
 def test_boot_room(space: BootSpace, available_mib: int) -> None:
     assert space.available_bytes == available_mib * MIB
-    require_boot_room(available_mib * MIB, space)
+    require_boot_space(available_mib * MIB, space)
     with refused(
         NoSpaceError,
         rf"\(available: {available_mib} M?i?B required: ",
         hint="remove other files from /boot, or unpin old deployments (ostree admin pin)",
     ):
-        require_boot_room(available_mib * MIB + 1, space)
+        require_boot_space(available_mib * MIB + 1, space)
 
 
 @pytest.mark.parametrize(
@@ -152,11 +152,11 @@ def test_foresee_boot_room(
     space = replace(_BOOT, free_bytes=_MENU_BYTES + free_mib * MIB, separate=False)
     if said == "refused":
         with pytest.raises(NoSpaceError) as caught:
-            foresee_boot_room(download, space, other_kernel=other_kernel)
+            foresee_boot_space(download, space, other_kernel=other_kernel)
         assert caught.value.message == (
             f"Insufficient free space for the kernel of os:1 in /boot "
             f"(available: {free_mib} MiB required: about 50 MiB, like the running kernel)"
         )
     else:
-        warning = foresee_boot_room(download, space, other_kernel=other_kernel)
+        warning = foresee_boot_space(download, space, other_kernel=other_kernel)
         assert (warning is not None) == (said is not None)

@@ -61,8 +61,8 @@ def test_roles_and_records(final: str | None, roles: str, records: set[str]) -> 
 
 
 def test_an_ordinary_layer_is_a_tree() -> None:
-    ordinary = {role for role in LayerRole if role.is_ordinary}
-    assert ordinary == {LayerRole.TREE, LayerRole.USR_TREE}
+    derived = {role for role in LayerRole if role.is_derived}
+    assert derived == {LayerRole.TREE, LayerRole.USR_TREE}
 
 
 @pytest.mark.parametrize("diff_id", ["", "x", "sha256:12", f"sha256:{'a' * 64}/b", "sha512:12"])
