@@ -178,7 +178,7 @@ def _device(name: str) -> tarfile.TarInfo:
     return header
 
 
-_LACKING = "the embedded commit [0-9a-f]{64} is not whole"
+_LACKING = "the embedded commit [0-9a-f]{64} is incomplete"
 _SAID_COMPLETE = "marked as complete, then fsck failed"
 _LINK = object_path(_ONE, "file-xattrs-link")
 
@@ -250,7 +250,7 @@ _LIE = [
 
 
 _FORM = [
-    _row("attributes-lack", "without its extended attributes", _without("-link")),
+    _row("attributes-lack", "has no extended attributes before it", _without("-link")),
     _row("file-lacks", "is missing", _without(".file")),
     _row("attributes-twice", "is missing", _with(file(_LINK), file(_LINK))),
     _row("attributes-last", "is missing", _with(file(_LINK))),
@@ -279,7 +279,7 @@ _FORM = [
         "has another checksum",
         _with(file(object_path(_ZERO, "file-xattrs"), b"x")),
     ),
-    _row("twice", "is there twice", chunk=lambda members: [*members, *members[-4:]]),
+    _row("twice", "occurs twice", chunk=lambda members: [*members, *members[-4:]]),
     _row(
         "metadata-in-chunk",
         "is not part of this layer",

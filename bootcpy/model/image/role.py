@@ -22,7 +22,7 @@ class LayerRole(StrEnum):
 
     COMMIT = "commit"  # an embedded ostree commit with its directories
     CHUNK = "chunk"  # files of an embedded commit, kept as a set of objects
-    TREE = "tree"  # an derived layer
+    TREE = "tree"  # a derived layer
     USR_TREE = "usr-tree"  # one over a base that has no room outside /usr, /etc and /var
 
     @property
@@ -62,7 +62,7 @@ def in_roles(plan: LayerPlan, tree_role: LayerRole) -> tuple[tuple[LayerRole, La
 def layer_records(manifest: Manifest, config: ImageConfig) -> frozenset[str]:
     """Return the refs of ours that an image may need for its layers.
 
-    An derived layer over an embedded commit is kept in either role: which of them it
+    A derived layer over an embedded commit is kept in either role: which of them it
     has is written in that commit's files.
 
     Raises:

@@ -66,14 +66,14 @@ def test_a_poisoned_deployment_is_named(host: BootedHost, layout: Path) -> None:
     assert status == 1
     assert line.startswith(f"fsck error: layers: oci:{layout} sha256:")
     assert f"(commit {commit}) is poisoned: it differs from its layers in " in line
-    assert "something else of /usr/bin/sudo; do not trust it" in line
+    assert "it differs from its layers in /usr/bin/sudo; do not trust it" in line
 
 
 def test_other_programs_may_merge_directories_otherwise(host: BootedHost, layout: Path) -> None:
     _deploy_poisoned(host, layout, importer="0.15.3")
     status, (line,) = _findings(host)
     assert status == 1
-    assert "something else of /usr/bin/sudo; do not trust it" in line
+    assert "it differs from its layers in /usr/bin/sudo; do not trust it" in line
 
 
 def test_what_was_never_checked_is_unknown_until_it_is_fetched(

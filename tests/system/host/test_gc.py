@@ -71,7 +71,7 @@ def test_an_image_ref_of_somebody_else_is_left_alone(
     ostree(repo_path, "refs", "--create=ostree/container/image/mine", kept)
     gc.collect(open_repo(repo_path), deployed=())
     assert refs(repo_path).keys() == {"image/mine", SHARED.ref, ONLY_A.ref}
-    assert "ostree/container/image/mine is not named after an image" in caplog.text
+    assert "ostree/container/image/mine does not have the name of an image" in caplog.text
 
 
 def test_refs_that_are_not_about_containers_are_not_touched(

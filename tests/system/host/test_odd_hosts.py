@@ -143,7 +143,7 @@ def test_a_damaged_origin_is_named_and_an_empty_one_can_be_lived_with(
         message, hint = finished.stderr.splitlines()
         assert message.startswith(_UNREADABLE)
         assert origin.name in message
-        assert hint.startswith("hint: correct the origin file, or make it an empty one")
+        assert hint.startswith("hint: correct or empty the origin file")
     origin.write_text("[origin]\ncontainer-image-reference=nonsense\n", encoding="utf-8")
     finished = _switch(host, tmp_path / "layout")
     assert finished.stderr.startswith(f"error: {origin.name}: container-image-reference: 'nonsen")

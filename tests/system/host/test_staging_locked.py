@@ -54,10 +54,10 @@ class _KeptElsewhere:
 
 
 def test_bindings_that_keep_their_structures_elsewhere_are_refused() -> None:
-    with pytest.raises(BootcpyError, match="bindings of libostree cannot hold back"):
+    with pytest.raises(BootcpyError, match="PyGObject cannot hold back"):
         structure_of(_KeptElsewhere())
 
 
 def test_a_structure_that_looks_otherwise_is_refused() -> None:
-    with pytest.raises(BootcpyError, match="bindings of libostree cannot hold back"):
+    with pytest.raises(BootcpyError, match="PyGObject cannot hold back"):
         structure_of(OSTree.SysrootDeployTreeOpts())  # `locked` is not where it was set

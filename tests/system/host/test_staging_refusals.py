@@ -189,7 +189,7 @@ def test_upgrade_foresees_what_the_merge_of_etc_will_do(
             assert digests(host) == {"staged": None, "booted": first, "rollback": None}
             hint = "move or remove these paths, and run the command again"
             message = refusal(host, "upgrade", hint=hint)
-            assert "changes in /etc cannot be carried over" in message
+            assert "changes in /etc cannot be merged" in message
             return
         assert digests(host)["booted"] == second
         # What merged must not be foreseen as a conflict: the same again from the rollback.

@@ -52,7 +52,7 @@ def test_a_signed_commit_satisfies_its_remote(
     ("signed", "trusted", "message"),
     [
         (False, "signer", "is not signed"),
-        (True, "stranger", "has no signature that the remote vendor demands"),
+        (True, "stranger", "has no signature that the remote vendor requires"),
     ],
     ids=["unsigned", "signed by a stranger"],
 )

@@ -63,7 +63,7 @@ def _forget(repo_path: Path) -> None:
 def test_a_blob_cannot_be_two_tars(repo_path: Path, oci: OciDirectory) -> None:
     image = oci.add_image([BASE, EVIL, _claiming(EVIL, GOOD)])
     hint = "the image was tampered with; do not use it"
-    with refused(ImageContentError, r"has diff_id .*, and also ", hint=hint):
+    with refused(ImageContentError, r"the diff_id .*, and also ", hint=hint):
         pull(repo_path, image)
     assert refs(repo_path) == _ours(repo_path) == {}
 
@@ -330,7 +330,7 @@ def test_an_embedded_commit_that_lacks_files_is_refused(
 def _require_refused(
     repo_path: Path, oci: OciDirectory, embedded: Encapsulation, layers: list[LayerBlob], named: str
 ) -> None:
-    message = "is not whole: no layer of the image has"
+    message = "is incomplete: no layer of the image has"
     hint = "the image was built wrongly; build it again"
     with refused(ImageContentError, message, hint=hint) as no:
         pull(repo_path, oci.add_image(layers, tag="holes", labels=labels(layers)))
@@ -369,7 +369,7 @@ def test_a_commit_that_was_taken_for_whole_is_no_more(
     holes = [layers[0], LayerBlob.of(*embedded.chunk(embedded.files[1::2][1:]))]
     lost = embedded.files[1]
     (repo_path / f"objects/{lost[:2]}/{lost[2:]}.file").unlink()
-    with pytest.raises(ImageContentError, match="is not whole"):
+    with pytest.raises(ImageContentError, match="is incomplete"):
         pull(repo_path, oci.add_image(holes, tag="holes", labels=labels(holes)))
     assert (repo_path / f"state/{embedded.commit}.commitpartial").exists()
     pull(repo_path, image)

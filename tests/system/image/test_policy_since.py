@@ -94,7 +94,7 @@ def test_a_policy_that_demands_more_since_the_download_counts(
     message = _refusal(run, "upgrade", "--from-downloaded")
     assert message == (
         f"oci:{layout} was accepted by insecureAcceptAnything by default in {policy} when it was "
-        f"downloaded; demanded now is insecureAcceptAnything, reject for oci in {policy}"
+        f"downloaded; the policy now requires insecureAcceptAnything, reject for oci in {policy}"
     )
     assert digests(host) == before
     assert _held(host) is not rebooted
@@ -115,7 +115,7 @@ def test_a_switch_does_not_release_what_the_policy_does_not_accept_any_more(
     _answer(run, "upgrade", "--download-only")
     _write(policy, _REJECT)
     words = ("switch", "--transport", "oci", str(layout))
-    assert f"demanded now is reject by default in {policy}" in _refusal(run, *words)
+    assert f"the policy now requires reject by default in {policy}" in _refusal(run, *words)
     assert _held(host)
 
 

@@ -32,7 +32,7 @@ from tests.system.support.oci_images import LayerBlob, OciDirectory
 _LIST = "`lsblk` lists the disks of this machine"
 _OTHER = ", or choose another disk"
 _FIND = f"find it with `lsof` or `fuser -v`{_OTHER}"
-_DEACTIVATE = f"deactivate what uses it{_OTHER}"
+_DEACTIVATE = f"deactivate it (LVM, RAID, ...){_OTHER}"
 _WIPE = "add --wipe to destroy everything on it"
 _OTHER_MEDIA = "choose another disk; to replace the running system, boot from other media"
 _KNOWN_KEYS = (
@@ -182,7 +182,7 @@ def test_disk_that_changes_while_an_installation_waits_for_it(image: str, disk: 
     done = subprocess.CompletedProcess(waiting.args, waiting.returncode, "", rest)
     require_refused(
         done,
-        f"{disk} has changed since it was looked at",
+        f"{disk} has changed since it was checked",
         "find the program that uses it, then run the command again",
     )
     assert fingerprint(disk) == changed != before
@@ -263,7 +263,7 @@ def test_too_small_for_an_image_that_is_packed_well(tmp_path: Path) -> None:
     small = new_disk_file(tmp_path / "disk.img")
     done = install(*words_for(image, small, "--via-loopback"))
     require_refused(done, f"{small} is too small: it has 2 GiB", _at_least(3028))
-    assert "1.6 GiB of unpacked image" in done.stderr
+    assert "1.6 GiB for the unpacked image" in done.stderr
     assert small.stat().st_blocks == 0
 
 
@@ -277,7 +277,7 @@ def test_disk_file_on_a_full_file_system(image: str, tmp_path: Path) -> None:
         done = install(*words_for(image, sparse, "--via-loopback"))
     require_refused(
         done,
-        "has too little room: 100 MiB are available",
+        "has too little free space: 100 MiB are available",
         "free some space there, or put the disk file elsewhere",
     )
 

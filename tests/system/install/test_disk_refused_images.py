@@ -198,7 +198,7 @@ _COMPOSEFS_CONF = """
         ),
         (
             _COMPOSEFS_CONF,
-            "the image requires composefs, which this libostree",
+            "the image requires composefs, but this libostree",
             "set `enabled = no` below [composefs] in ostree/prepare-root.conf",
         ),
         (

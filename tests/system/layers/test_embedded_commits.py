@@ -228,9 +228,9 @@ _Change = Callable[[list[Member]], list[Member]]
     [
         (lambda members: _without(members, ".commit"), "not with a commit"),
         (lambda members: [m for m in members if m.header.name.endswith(".commit")], "a tree"),
-        (lambda members: _without(members, "-link"), "without its extended attributes"),
+        (lambda members: _without(members, "-link"), "has no extended attributes before it"),
         (lambda members: _without(members, ".file"), "is missing"),
-        (lambda members: [*members, *members[-4:]], "is there twice"),
+        (lambda members: [*members, *members[-4:]], "occurs twice"),
         (
             lambda members: [*members, file(object_path("0" * 64, "filez"))],
             "is no object: .*filez",

@@ -141,7 +141,7 @@ def test_a_layer_is_named_when_one_of_several_small_ones_is_refused(
         pull(repo_path, image)
     assert refused.value.message == (
         f"layer {bad.digest}: 'usr/a' in the layer belongs to the user 4294967296, "
-        "which there cannot be"
+        "which is not valid"
     )
     assert refused.value.hint
     require_sound(repo_path)
