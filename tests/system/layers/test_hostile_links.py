@@ -127,7 +127,6 @@ def test_a_refusal_of_the_tree_names_no_foreign_lines(tmp_path: Path) -> None:
     image = OciDirectory(tmp_path / "oci").add_image([small_system(), layer])
     disk = new_disk_file(tmp_path / "disk.img")
     done = install("--source-imgref", str(image), "--bootloader", "none", "--via-loopback", disk)
-    require_refused(
-        done, "the kernel's version '6.1 test' has characters", "use a shorter name without spaces"
-    )
+    hint = "use a shorter name without spaces for its directory in /usr/lib/modules"
+    require_refused(done, "the kernel's version '6.1 test' has characters", hint)
     assert disk.stat().st_blocks == 0
