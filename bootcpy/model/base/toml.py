@@ -84,7 +84,7 @@ def _sets(text: str, keys: Sequence[str]) -> bool:
     """
     try:
         there: object = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # also of a number with too many digits
         return False
     for key in keys:
         if not isinstance(there, dict) or key not in there:

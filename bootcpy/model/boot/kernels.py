@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from bootcpy import paths
-from bootcpy.model.image.tree import FileKind, ImageTree, names
+from bootcpy.model.image.tree import FileKind, ImageTree, names, opened_file
 
 KERNEL = "vmlinuz"
 INITRAMFS = "initramfs.img"
@@ -31,8 +31,7 @@ def boot_size(tree: ImageTree) -> int:
     """Return how many bytes the kernels and their initramfs images have.
 
     Raises:
-        ImageContentError: as `kernel_versions`.
-        OSError: one of them cannot be opened.
+        ImageContentError: as `kernel_versions`, or one of them cannot be opened.
     """
     return sum(
         _size(tree, path)
@@ -47,8 +46,8 @@ def boot_checksum(tree: ImageTree) -> str | None:
     None where there is more to it, such as a device tree, or not one kernel to boot.
 
     Raises:
-        ImageContentError: as `kernel_versions`.
-        OSError: one of them cannot be read.
+        ImageContentError: as `kernel_versions`, or one of them cannot be opened.
+        OSError: the disk fails.
     """
     versions = kernel_versions(tree)
     if len(versions) != 1 or any(
@@ -57,7 +56,7 @@ def boot_checksum(tree: ImageTree) -> str | None:
         return None
     checksum = hashlib.sha256()
     for path in _boot_files(tree, versions[0]):
-        with tree.open_file(path) as file:
+        with opened_file(tree, path) as file:
             while block := file.read(_READ_BYTES):
                 checksum.update(block)
     return checksum.hexdigest()
@@ -69,5 +68,5 @@ def _boot_files(tree: ImageTree, version: str) -> tuple[Path, ...]:
 
 
 def _size(tree: ImageTree, path: Path) -> int:
-    with tree.open_file(path) as file:
+    with opened_file(tree, path) as file:
         return file.seek(0, os.SEEK_END)

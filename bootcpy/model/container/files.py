@@ -46,6 +46,14 @@ from bootcpy.grub_menu import main
 sys.exit(main())
 """
 
+_PROGRAM = f"""{_MARK_AFTER_SHEBANG}: bootc, for its units.
+import sys
+
+from bootcpy.cli.app import main
+
+sys.exit(main())
+"""
+
 _FINALIZE = f"""{MARK}: the GRUB menu changes with the boot entries.
 [Service]
 Environment=OSTREE_GRUB2_EXEC=/{paths.GRUB_MENU_GENERATOR}
@@ -149,6 +157,10 @@ FILES = (
         for unit in _USELESS_UNITS
     ),
 )
+# Where the units look for it. Packages put a program there; pip puts it into /usr/local.
+PROGRAM = ImageFile(
+    path="usr/bin/bootc", text=_PROGRAM, purpose="what the units of bootc run", mode=0o755
+)
 _PRESET = "usr/lib/systemd/system-preset/89-bootc.preset"
 PATHS = (
     *(file.path for file in FILES),
@@ -248,4 +260,4 @@ def _is_ours(present: str, wanted: ImageFile) -> bool:
 
 
 def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()

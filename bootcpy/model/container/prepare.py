@@ -2,7 +2,7 @@
 
 Pure functions over facts that `bootcpy.system.container.image_tree` reads: may it run here, which
 kernel is the one, and where the top-level directories go. What becomes of /var is in
-`prepare_var`, the files that are written are in `prepare_files`.
+`bootcpy.model.container.var`, the files that are written are in `bootcpy.model.container.files`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,11 +5,14 @@ a commit are two of them. What limits there are to what an image brings is the q
 """
 
 import errno
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from bootcpy.errors import ImageContentError
+from bootcpy.model.base.io_errors import DISK_ERRNOS
 from bootcpy.model.base.size import LARGEST_CONFIGURATION_BYTES, MOST_DROP_INS, format_size
 
 
@@ -63,6 +66,24 @@ def content(tree: ImageTree, path: Path, *, limit_bytes: int) -> bytes:
     if len(found) > limit_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {format_size(limit_bytes)}", f"/{path}")
     return found
+
+
+@contextmanager
+def opened_file(tree: ImageTree, path: Path) -> Generator[BinaryIO]:
+    """Open a file that the image has.
+
+    Raises:
+        ImageContentError: it cannot be opened, as when a repository has lost its content.
+        OSError: the disk is to blame.
+    """
+    try:
+        file = tree.open_file(path)
+    except OSError as e:
+        if e.errno in DISK_ERRNOS:
+            raise
+        raise ImageContentError(f"cannot read /{path} of the image: {e.strerror}") from e
+    with file:
+        yield file
 
 
 def configuration(tree: ImageTree, path: Path) -> bytes | None:

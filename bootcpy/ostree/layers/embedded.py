@@ -96,7 +96,7 @@ def _storing_objects(
         with explained(_cannot_store(begun.wanted)):
             stack.enter_context(transaction(repo))
         child = stack.enter_context(forked(store))
-        os.close(begun.blob.fd)
+        begun.blob.close()
         yield _ObjectsJob(begun, counter, child, stack.close)
 
 

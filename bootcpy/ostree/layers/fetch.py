@@ -179,6 +179,7 @@ def fetch_groups(
 
 def _begin(image: OpenedImage, wanted: WantedLayer, stack: ExitStack) -> BegunLayer:
     blob = _start_blob(image, wanted)
+    stack.callback(blob.close)
     pipe = PipeProbe(blob.fd)
     stack.callback(pipe.close)
     return BegunLayer(wanted, blob, pipe)

@@ -4,7 +4,6 @@ A child stores one large layer, or several small ones, in a transaction that its
 """
 
 import errno
-import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -137,7 +136,7 @@ def _storing_group(
             stack.enter_context(transaction(repo))
         child = stack.enter_context(forked(lambda: _store_all(repo, blobs, counters)))
         for begun in blobs:
-            os.close(begun.blob.fd)
+            begun.blob.close()
         group = _Group(repo, blobs, child, stack.close)
         yield [
             _GroupedJob(group, begun, counter)

@@ -3,7 +3,7 @@
 from bootcpy import paths
 from bootcpy.model.boot.bootable import BootFacts, os_release, prepare_root_conf
 from bootcpy.model.boot.kernels import INITRAMFS, kernel_versions
-from bootcpy.model.image.tree import FileKind, ImageTree
+from bootcpy.model.image.tree import FileKind, ImageTree, opened_file
 from bootcpy.system.boot import initramfs
 
 
@@ -19,7 +19,7 @@ def read(tree: ImageTree) -> BootFacts:
         image = None
     has_prepare_root = False
     if image is not None:
-        with tree.open_file(image) as file:
+        with opened_file(tree, image) as file:
             has_prepare_root = initramfs.PREPARE_ROOT in initramfs.paths_in(file)
     return BootFacts(
         kernels=kernels,

@@ -5,7 +5,6 @@ wiped for an image that turns out to be truncated. An image in a registry is che
 while it is imported, because reading it twice means fetching it twice.
 """
 
-import os
 from pathlib import Path
 
 from bootcpy.errors import BootcpyError, ImageContentError
@@ -74,7 +73,7 @@ def _check_layer(image: OpenedImage, layer: Layer, descriptor: Descriptor) -> La
     try:
         blob = image.start_blob(descriptor)
         with forked(lambda: _read(blob.fd)) as child:
-            os.close(blob.fd)
+            blob.close()
             image.ask_to_finish(blob)
             problem: BootcpyError | None = None
             summary = LayerSummary()

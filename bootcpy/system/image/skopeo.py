@@ -1,6 +1,7 @@
 """Images that skopeo holds open: their documents, and their layers on request."""
 
 import json
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,13 +37,19 @@ _HAS_PIPED_LAYER_INFO: Final = (0, 2, 7)
 _OWN_LAYER_INFO: Final = {Transport.CONTAINERS_STORAGE, Transport.DOCKER_DAEMON}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BlobStream:
-    """A blob that is being delivered: the read end of its pipe, which the caller closes."""
+    """A blob that is being delivered: the read end of its pipe, for whoever closes it first."""
 
     descriptor: Descriptor
     fd: int
     pipe_id: int
+
+    def close(self) -> None:
+        """Close our end; harmless when it is closed already."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
 
 class OpenedImage:

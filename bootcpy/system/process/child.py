@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from bootcpy.errors import BootcpyError
 from bootcpy.model.base.io_errors import DISK_ERRNOS, FAILING_HINT
-from bootcpy.model.base.signals import ENDING_SIGNALS
+from bootcpy.model.base.signals import INTERRUPTING_SIGNALS
 from bootcpy.system.process.libc import parent_death
 
 _Result = TypeVar("_Result")
@@ -34,7 +34,7 @@ def forked(
     It first closes the descriptors `close`.
     """
     # Else a signal could unwind the parent's `with` blocks in the child, or leave it running.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTING_SIGNALS)
     try:
         child = _fork(work, close)
     except BaseException:
@@ -136,7 +136,7 @@ def _run_and_exit(
         for each in (signal.SIGINT, signal.SIGHUP):  # from a terminal, to us all
             signal.signal(each, signal.SIG_IGN)  # the parent decides, and kills us
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTING_SIGNALS)
         for fd in close:
             os.close(fd)
         try:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bootcpy.errors import BootcpyError, ToolFailedError
-from bootcpy.model.base.signals import ENDING_SIGNALS
+from bootcpy.model.base.signals import ENDING_SIGNALS, INTERRUPTING_SIGNALS
 from bootcpy.system.process.libc import parent_death
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def _child_preparation() -> Callable[[], None]:
     die_with_parent = parent_death(signal.SIGTERM)
 
     def prepare() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTING_SIGNALS)
         die_with_parent()
 
     return prepare
@@ -72,7 +72,7 @@ def run(
     log.debug("exec: %s", shlex.join(argv))
     # Held back until there is something to kill: a tool must not work on while `with`
     # blocks above take away what it works on.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTING_SIGNALS)
     try:
         running: Any = sh.Command(program)(
             *argv[1:],
@@ -167,9 +167,10 @@ def spawn(
     """
     log.debug("spawn: %s", shlex.join(os.fspath(arg) for arg in argv))
     null = subprocess.DEVNULL
+    started: Spawned | None = None
     try:
         with _signals_deferred():
-            return subprocess.Popen(  # noqa: S603 - argv is built here, never by a shell
+            started = subprocess.Popen(  # noqa: S603 - argv is built here, never by a shell
                 [os.fspath(arg) for arg in argv],
                 stdin=null if stdin is None else stdin,
                 stdout=null if stdout is None else stdout,
@@ -187,6 +188,12 @@ def spawn(
         raise BootcpyError(
             f"{os.fspath(argv[0])} cannot be run: {e.strerror}", hint="install it again"
         ) from e
+    except BaseException:  # a signal that had arrived: nobody else knows of the child
+        if started is not None:
+            started.kill()
+            started.wait()
+        raise
+    return started
 
 
 def end(child: Spawned, *, patience_s: float) -> None:

@@ -42,20 +42,22 @@ def boot_check(progress: Progress) -> None:
     if not paths.OSTREE_BOOTED.exists():
         return
     state = deployments.read_boot_state()
-    arrival = _read_arrival_of(state)
+    record = staged_record.read_record()
+    arrival = _read_arrival_of(state, record)
     motd.publish(_choose_greeting(state, arrival))
     if state.staged is None and not state.rollback_queued:
         notice.withdraw_reboot()  # a soft reboot leaves /run as it was
-    record = staged_record.read_record()
     match arrival.fate:
         case Fate.ARRIVED | Fate.SET_ASIDE:
             with locked_system(progress):
-                staged_record.remove_record()
+                if staged_record.read_record() == record:  # not of what was staged meanwhile
+                    staged_record.remove_record()
         case Fate.LOST:
             if record is not None and record.reason is None:
                 with locked_system(progress):
-                    kept = dataclasses.replace(record, reason=arrival.reason)
-                    staged_record.write_record(kept)
+                    if staged_record.read_record() == record:  # as above
+                        kept = dataclasses.replace(record, reason=arrival.reason)
+                        staged_record.write_record(kept)
             fields = {} if record is None else {"bootc.manifest_digest": record.digest}
             systemd.journal(arrival.message, systemd.MESSAGE_UPDATE_LOST, fields)
             raise DeploymentError(arrival.message, hint=arrival.hint)
@@ -69,7 +71,7 @@ def read_arrival() -> Arrival:
     Raises:
         DeploymentError: the deployments cannot be read.
     """
-    return _read_arrival_of(deployments.read_boot_state())
+    return _read_arrival_of(deployments.read_boot_state(), staged_record.read_record())
 
 
 def forget_overtaken(state: BootState) -> None:
@@ -97,12 +99,12 @@ def publish_motd() -> None:
     """
     if paths.OSTREE_BOOTED.exists():
         state = deployments.read_boot_state()
-        motd.publish(_choose_greeting(state, _read_arrival_of(state)))
+        motd.publish(_choose_greeting(state, _read_arrival_of(state, staged_record.read_record())))
 
 
-def _read_arrival_of(state: BootState) -> Arrival:
+def _read_arrival_of(state: BootState, record: StagedRecord | None) -> Arrival:
     return judge_arrival(
-        staged_record.read_record(),
+        record,
         state.deployments,
         boot_id=staged_record.read_boot_id(),
         failure=staged_record.read_failure(),

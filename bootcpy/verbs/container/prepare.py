@@ -13,6 +13,7 @@ from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.progress import Progress
 from bootcpy.model.base.size import MIB
 from bootcpy.model.container.files import (
+    PROGRAM,
     ImageFile,
     files_to_write,
     foreign_files,
@@ -31,6 +32,7 @@ from bootcpy.model.container.var import FACTORY, declared_paths, plan_relocation
 from bootcpy.paths import MODULES
 from bootcpy.system.container import bytecode, dracut, image_tree
 from bootcpy.system.container.package_data import read_shipped
+from bootcpy.system.files import below
 from bootcpy.system.files.directory_tree import DirectoryTree
 
 _VAR_CONF = "bootc-var.conf"
@@ -88,7 +90,10 @@ def _plan(root: Path) -> PreparePlan:
             prepared=dracut.recorded_version(root),
         ),
         moves=plan_top_level(image_tree.read_top_level(root)),
-        files=files_to_write(wanted, present),
+        files=(
+            *files_to_write(wanted, present),
+            *(() if below.exists(root, PROGRAM.path) else (PROGRAM,)),
+        ),
         foreign=foreign_files(wanted, present),
     )
     moved = [root / step.name for step in plan.moves]

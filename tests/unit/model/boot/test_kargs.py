@@ -212,3 +212,10 @@ def test_kargs_d_is_of_files_only() -> None:
         (f"/{base}/20-b.toml", "b"),
         (f"/{base}/30-empty.toml", ""),
     )
+
+
+@pytest.mark.parametrize("depth", range(400, 600))
+def test_kargs_d_nested_as_deep_as_can_be_read_or_one_deeper(depth: int) -> None:
+    text = f'match-architectures = {"[" * depth}{"]" * depth}\nkargs = ["x"]\n'
+    with pytest.raises(ConfigurationError):
+        parse_kargs_d([("x.toml", text)], "x86_64")

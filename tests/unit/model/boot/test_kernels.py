@@ -1,9 +1,14 @@
 import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from bootcpy.errors import ImageContentError
 from bootcpy.model.boot.kernels import boot_checksum, boot_size, kernel_versions
+from bootcpy.model.image.tree import ImageTree
+from tests.refusals import refused
 from tests.unit.model.image.trees import Link, TreeInMemory
 
 MODULES = "usr/lib/modules"
@@ -54,3 +59,18 @@ def test_boot_checksum_is_of_the_kernel_and_then_the_initramfs(
 def test_boot_size_is_of_all_kernels() -> None:
     assert boot_size(TreeInMemory({**KERNEL, **OTHER})) == len(b"kernelfilesolder")
     assert boot_size(TreeInMemory({})) == 0
+
+
+class _Lost(TreeInMemory):
+    """Names files whose contents are gone, as in a damaged repository."""
+
+    def open_file(self, path: Path) -> BinaryIO:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+
+@pytest.mark.parametrize("question", [boot_checksum, boot_size])
+def test_a_kernel_whose_content_is_lost_is_named(question: Callable[[ImageTree], object]) -> None:
+    tree = _Lost({"usr/lib/modules/6.1/vmlinuz": b"k"})
+    message = "^cannot read /usr/lib/modules/6.1/vmlinuz of the image: No such file"
+    with refused(ImageContentError, message, hint="build or pull the image again"):
+        question(tree)

@@ -131,3 +131,8 @@ def test_grub_menu_generator_is_a_program_that_python_can_compile() -> None:
     (generator,) = (file for file in FILES if file.path == "usr/lib/bootc/grub-menu")
     assert generator.mode == 0o755
     compile(generator.text, generator.path, "exec")
+
+
+def test_a_link_with_a_name_that_is_no_text_is_somebody_elses() -> None:
+    (wanted, *_) = FILES
+    assert foreign_files([wanted], {wanted.path: "/x\udcff"}) == (wanted.path,)

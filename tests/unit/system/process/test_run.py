@@ -143,3 +143,29 @@ def test_what_is_ignored_stays_so_in_what_is_spawned() -> None:
         check=True,
     )
     assert done.stdout == "True\n"
+
+
+def test_a_child_that_is_started_when_a_signal_arrives_is_ended() -> None:
+    program = """
+import os, signal, sys
+from pathlib import Path
+from bootcpy.system.process.run import spawn
+def stop(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGTERM, stop)
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+try:
+    spawn(["sleep", "1000"], env={"PATH": "/usr/bin:/bin"})
+except KeyboardInterrupt:
+    print("left:", Path(f"/proc/self/task/{os.getpid()}/children").read_text())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[4],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    assert (ran.stdout, ran.stderr) == ("left: \n", "")
