@@ -52,7 +52,7 @@ def test_downloads_that_cannot_be_finished(
                 f"Insufficient free space for {FOLLOWED} "
                 rf"\(available: 0 B required: {_SIZE}\): {_SIZE} to download, "
                 rf"about {_SIZE} unpacked; {_SIZE} are free in /sysroot/ostree/repo, "
-                f"of which libostree keeps {_SIZE} alone",
+                f"of which libostree keeps {_SIZE} free",
             )
             assert _fetched(registry, since=asked, among=[small, large]) == []
             guest.run("rm /var/filler")

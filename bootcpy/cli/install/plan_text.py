@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from bootcpy.model.base.listing import shown_few
 from bootcpy.model.base.printable import LONGEST_LABEL, printable
 from bootcpy.model.base.size import MIB, format_size
-from bootcpy.model.install.layout import DiskLayout, Partition, Role
+from bootcpy.model.install.layout import DiskLayout, Partition, PartitionRole
 from bootcpy.model.install.plan import InstallPlan
 
 _WIDTH = 80
@@ -14,10 +14,10 @@ _LABEL_WIDTH = 9  # beside a digest, 80 columns exactly
 _NARROWEST = 3  # cells of the bar inside its borders
 
 _TYPES = {
-    Role.BIOS_BOOT: "BIOS boot",
-    Role.ESP: "EFI system",
-    Role.PREP: "PowerPC PReP",
-    Role.ROOT: "Linux root",
+    PartitionRole.BIOS_BOOT: "BIOS boot",
+    PartitionRole.ESP: "EFI system",
+    PartitionRole.PREP: "PowerPC PReP",
+    PartitionRole.ROOT: "Linux root",
 }
 
 

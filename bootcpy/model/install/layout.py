@@ -43,7 +43,7 @@ class Filesystem(StrEnum):
     BTRFS = "btrfs"
 
 
-class Role(StrEnum):
+class PartitionRole(StrEnum):
     """What a partition is for."""
 
     BIOS_BOOT = "bios-boot"
@@ -86,7 +86,7 @@ class Partition:
     """One partition to make; `filesystem` is None where raw content goes."""
 
     number: int
-    role: Role
+    role: PartitionRole
     name: str
     type_uuid: UUID
     uuid: UUID
@@ -112,19 +112,20 @@ class DiskLayout:
     sector_bytes: int
     partitions: tuple[Partition, ...]
 
-    def find(self, role: Role) -> Partition | None:
+    def find(self, role: PartitionRole) -> Partition | None:
         """Return the partition with this role, if the layout has one."""
         return next((p for p in self.partitions if p.role is role), None)
 
     @property
     def root(self) -> Partition:
         """The root partition, which every layout has."""
-        return next(p for p in self.partitions if p.role is Role.ROOT)
+        return next(p for p in self.partitions if p.role is PartitionRole.ROOT)
 
     def unfinished(self) -> "DiskLayout":
         """Return the layout as it stands on the disk until the installation is complete."""
         partitions = tuple(
-            replace(p, name=UNFINISHED_NAME) if p.role is Role.ROOT else p for p in self.partitions
+            replace(p, name=UNFINISHED_NAME) if p.role is PartitionRole.ROOT else p
+            for p in self.partitions
         )
         return replace(self, partitions=partitions)
 
@@ -184,10 +185,12 @@ def plan_layout(
                 uuid=identify(f"partition {role.value}"),
                 start_bytes=start,
                 size_bytes=size_bytes,
-                filesystem="vfat" if role is Role.ESP else None,
-                filesystem_id=_fat_id(identify("file system esp")) if role is Role.ESP else None,
-                label="EFI-SYSTEM" if role is Role.ESP else None,
-                bootable=role in {Role.BIOS_BOOT, Role.PREP},
+                filesystem="vfat" if role is PartitionRole.ESP else None,
+                filesystem_id=_fat_id(identify("file system esp"))
+                if role is PartitionRole.ESP
+                else None,
+                label="EFI-SYSTEM" if role is PartitionRole.ESP else None,
+                bootable=role in {PartitionRole.BIOS_BOOT, PartitionRole.PREP},
             )
         )
         start += size_bytes
@@ -196,7 +199,7 @@ def plan_layout(
     partitions.append(
         Partition(
             number=len(partitions) + 1,
-            role=Role.ROOT,
+            role=PartitionRole.ROOT,
             name="root",
             type_uuid=architecture.root_type,
             uuid=identify("partition root"),
@@ -215,15 +218,20 @@ def plan_layout(
     )
 
 
-def _firmware_partitions(architecture: Architecture) -> list[tuple[Role, str, UUID, int]]:
+def _firmware_partitions(architecture: Architecture) -> list[tuple[PartitionRole, str, UUID, int]]:
     """Return what stands before the root partition: role, name, type and size."""
-    partitions: list[tuple[Role, str, UUID, int]] = []
+    partitions: list[tuple[PartitionRole, str, UUID, int]] = []
     if architecture.bios:
-        partitions.append((Role.BIOS_BOOT, "BIOS-BOOT", BIOS_BOOT_TYPE, BIOS_BOOT_SIZE_BYTES))
+        partitions.append((
+            PartitionRole.BIOS_BOOT,
+            "BIOS-BOOT",
+            BIOS_BOOT_TYPE,
+            BIOS_BOOT_SIZE_BYTES,
+        ))
     if architecture.uefi is not None:
-        partitions.append((Role.ESP, "EFI-SYSTEM", ESP_TYPE, ESP_SIZE_BYTES))
+        partitions.append((PartitionRole.ESP, "EFI-SYSTEM", ESP_TYPE, ESP_SIZE_BYTES))
     if architecture.open_firmware:
-        partitions.append((Role.PREP, "PowerPC-PReP-boot", PREP_TYPE, PREP_SIZE_BYTES))
+        partitions.append((PartitionRole.PREP, "PowerPC-PReP-boot", PREP_TYPE, PREP_SIZE_BYTES))
     return partitions
 
 

@@ -12,7 +12,7 @@ from bootcpy import paths
 from bootcpy.errors import BootcpyError, TargetError
 from bootcpy.model.base.io_errors import explain_write_failure
 from bootcpy.model.base.progress import Progress
-from bootcpy.model.install.layout import DiskLayout, Role
+from bootcpy.model.install.layout import DiskLayout, PartitionRole
 from bootcpy.model.install.plan import InstallPlan
 from bootcpy.model.install.target import TargetState, require_usable
 from bootcpy.model.install.target_tree import BiosBoot, TargetTree
@@ -107,7 +107,9 @@ def _mounted_root(disk: Path, plan: InstallPlan, progress: Progress) -> Generato
             _make_filesystems(devices, plan)
         target = _target_tree(disk, devices, plan.layout)
         stack.enter_context(
-            mount.mounted(devices[Role.ROOT], target.root, filesystem=plan.filesystem.value)
+            mount.mounted(
+                devices[PartitionRole.ROOT], target.root, filesystem=plan.filesystem.value
+            )
         )
         target.root.chmod(0o755)
         yield target
@@ -124,7 +126,9 @@ def _write_table(disk: Path, plan: InstallPlan) -> None:
     clear_edges(disk, [(p.start_bytes, p.end_bytes) for p in plan.layout.partitions])
 
 
-def _partition_devices(disk: Path, plan: InstallPlan, stack: ExitStack) -> dict[Role, Path]:
+def _partition_devices(
+    disk: Path, plan: InstallPlan, stack: ExitStack
+) -> dict[PartitionRole, Path]:
     """Return a block device for each partition: the kernel's node, or a loop device."""
     partitions = plan.layout.partitions
     found = None if plan.disk.via_loopback else partition_nodes(disk, plan.layout, nodes=_NODES)
@@ -146,21 +150,23 @@ def _partition_devices(disk: Path, plan: InstallPlan, stack: ExitStack) -> dict[
     }
 
 
-def _make_filesystems(devices: dict[Role, Path], plan: InstallPlan) -> None:
-    esp = plan.layout.find(Role.ESP)
+def _make_filesystems(devices: dict[PartitionRole, Path], plan: InstallPlan) -> None:
+    esp = plan.layout.find(PartitionRole.ESP)
     if esp is not None:
-        filesystem.make_esp(devices[Role.ESP], esp, sector_bytes=plan.disk.sector_bytes)
-    filesystem.make_root(devices[Role.ROOT], plan.layout.root, reproducible=plan.seed is not None)
+        filesystem.make_esp(devices[PartitionRole.ESP], esp, sector_bytes=plan.disk.sector_bytes)
+    filesystem.make_root(
+        devices[PartitionRole.ROOT], plan.layout.root, reproducible=plan.seed is not None
+    )
 
 
-def _target_tree(disk: Path, devices: dict[Role, Path], layout: DiskLayout) -> TargetTree:
-    esp = layout.find(Role.ESP)
-    bios = layout.find(Role.BIOS_BOOT)
+def _target_tree(disk: Path, devices: dict[PartitionRole, Path], layout: DiskLayout) -> TargetTree:
+    esp = layout.find(PartitionRole.ESP)
+    bios = layout.find(PartitionRole.BIOS_BOOT)
     return TargetTree(
         root=paths.INSTALL_ROOT,
         root_uuid=str(layout.root.filesystem_id),
         disk=disk,
-        esp=devices.get(Role.ESP),
+        esp=devices.get(PartitionRole.ESP),
         esp_uuid=str(esp.uuid) if esp else None,
         esp_number=esp.number if esp else None,
         bios_boot=BiosBoot(

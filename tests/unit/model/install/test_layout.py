@@ -13,7 +13,7 @@ from bootcpy.model.install.layout import (
     DiskLayout,
     Filesystem,
     Partition,
-    Role,
+    PartitionRole,
     RootNeeds,
     plan_layout,
     random_identity,
@@ -194,8 +194,8 @@ def test_random_identity_never_repeats() -> None:
 
 def test_find_returns_the_partition_of_a_role() -> None:
     layout = plan(machine="aarch64")
-    assert layout.find(Role.ESP) == layout.partitions[0]
-    assert layout.find(Role.BIOS_BOOT) is None
+    assert layout.find(PartitionRole.ESP) == layout.partitions[0]
+    assert layout.find(PartitionRole.BIOS_BOOT) is None
 
 
 def test_unfinished_differs_in_the_name_of_root_alone() -> None:

@@ -5,14 +5,14 @@ from uuid import UUID, uuid5
 import pytest
 
 from bootcpy.model.base.size import MIB
-from bootcpy.model.install.layout import ESP_TYPE, Partition, Role
+from bootcpy.model.install.layout import ESP_TYPE, Partition, PartitionRole
 from bootcpy.system.disk import filesystem
 from tests.unit.conftest import FakeTool
 
 FS_UUID = "0b7e6b4f-8f0d-4f43-9ad0-6a7f4a1a8a5e"
 ROOT = Partition(
     number=3,
-    role=Role.ROOT,
+    role=PartitionRole.ROOT,
     name="root",
     type_uuid=UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709"),
     uuid=UUID(int=1),
@@ -24,7 +24,7 @@ ROOT = Partition(
 )
 ESP = Partition(
     number=2,
-    role=Role.ESP,
+    role=PartitionRole.ESP,
     name="EFI-SYSTEM",
     type_uuid=ESP_TYPE,
     uuid=UUID(int=2),
