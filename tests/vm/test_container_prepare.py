@@ -108,6 +108,34 @@ def test_everything_comes_back_in_an_empty_var(context: Path) -> None:
 
 
 @pytest.mark.usefixtures("built_image")
+def test_the_program_of_the_units_is_written_where_pip_left_none(context: Path) -> None:
+    prepare = "python3 -m bootcpy container prepare"
+    reference = build(
+        context,
+        f"RUN rm /usr/bin/bootc && {prepare} 2>/first && {prepare} 2>/second",
+        "RUN echo own >/usr/bin/bootc && rm /usr/lib/systemd/system/bootc-boot-check.service"
+        f" && {prepare} 2>/third && mv /usr/bin/bootc /own && {prepare}",
+    )
+    said = in_image(
+        reference,
+        """
+        bootc --version | cut -d' ' -f1
+        grep -c 'wrote /usr/bin/bootc: what the units of bootc run' /first
+        grep -c 'wrote /' /second || true
+        cut -d: -f1 /third | grep wrote
+        cat /own
+        """,
+    )
+    assert said == [
+        "bootc",
+        "1",
+        "0",
+        "wrote /usr/lib/systemd/system/bootc-boot-check.service",
+        "own",
+    ]
+
+
+@pytest.mark.usefixtures("built_image")
 @pytest.mark.parametrize(
     ("step", "message"),
     [
