@@ -81,13 +81,13 @@ def image(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def system(session: nox.Session) -> None:
-    """Tests on loop devices with real libostree, inside the built image: minutes. Root."""
+    """Tests on loop devices with real libostree, in the built image: eight minutes. Root."""
     run_tool(session, "tools.system_tests")
 
 
 @nox.session
 def vm(session: nox.Session) -> None:
-    """Tests that install the image and boot it in QEMU, two at a time: most of an hour. Root."""
+    """Tests that install the image and boot it in QEMU, two at a time: twenty minutes. Root."""
     install(session, "test", "vm")
     # Nobody wants to see only dots for so long: every stage is shown. One guest keeps a processor
     # and a third busy where it is emulated.
