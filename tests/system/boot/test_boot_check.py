@@ -1,7 +1,11 @@
 """An update that does not arrive: who is told, on hosts that seem booted."""
 
+import fcntl
 import json
+import os
+import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +76,32 @@ def test_an_update_that_arrives_is_forgotten(host: BootedHost, layout: Path) -> 
     assert (finished.returncode, finished.stderr) == (0, "")
     assert _recorded(host) is None
     assert _greeting(host) == ""
+
+
+def test_what_another_command_stages_while_the_check_waits_is_kept(
+    host: BootedHost, layout: Path
+) -> None:
+    _stage(host, layout)
+    assert host.finalize() == 0
+    host.boot()
+    record = host.root / "ostree/bootc/staged.json"
+    text = record.read_text(encoding="utf-8")
+    later = text.replace('"serial": 0', '"serial": 7')
+    assert later != text
+    lock = os.open(host.root / "ostree/lock", os.O_RDWR | os.O_CREAT)
+    fcntl.fcntl(lock, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+    record.unlink()
+    os.mkfifo(record)  # so that it is known when the record was read
+    with subprocess.Popen(
+        host.command(sys.executable, "-m", "bootcpy", "internals", "boot-check"),
+        env=host.environment(),
+    ) as checking:
+        record.write_text(text, encoding="utf-8")
+        record.unlink()
+        record.write_text(later, encoding="utf-8")
+        os.close(lock)
+        assert checking.wait(60) == 0
+    assert record.read_text(encoding="utf-8") == later
 
 
 @pytest.mark.parametrize("rolls_back", [False, True])
