@@ -15,7 +15,7 @@ from bootcpy.errors import ExitStatus
 MEASURED = Path("bootcpy/verbs")
 # `container prepare` rearranges the root it runs in: it runs wherever an image is built.
 NOT_MEASURED = "container"
-FLOOR_PERCENT = 89  # what the system tests reached when this was written, rounded down
+FLOOR_PERCENT = 91  # they reach 92.6, of which some lines run by chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
