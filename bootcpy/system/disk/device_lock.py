@@ -13,6 +13,21 @@ _TIMEOUT_S = 10.0  # udev probes for moments only
 _POLL_S = 0.1
 
 
+def open_for_writing(disk: Path) -> int:
+    """Open the device or file `disk`, and return the descriptor.
+
+    Raises:
+        TargetError: it cannot be opened for writing.
+    """
+    try:
+        return os.open(disk, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as e:
+        raise TargetError(
+            f"cannot open {disk} for writing: {e.strerror}",
+            hint="find what uses it (`lsof`), and check that it is not read-only",
+        ) from e
+
+
 @contextmanager
 def locked(disk: Path) -> Generator[None]:
     """Keep other installations off the device or file `disk`, and udev's probing, for as long.
@@ -23,13 +38,7 @@ def locked(disk: Path) -> Generator[None]:
     Raises:
         TargetError: it cannot be opened for writing, or others keep it locked.
     """
-    try:
-        fd = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as e:
-        raise TargetError(
-            f"cannot open {disk} for writing: {e.strerror}",
-            hint="find what uses it (`lsof`), and check that it is not read-only",
-        ) from e
+    fd = open_for_writing(disk)
     try:
         _lock(fd, disk)
         yield

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bootcpy.errors import TargetError
+from bootcpy.system.disk.device_lock import open_for_writing
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +52,7 @@ def attached(
     Raises:
         TargetError: there is no loop device to be had, or `backing` cannot be opened.
     """
-    try:
-        backing_fd = os.open(backing, os.O_RDWR | os.O_CLOEXEC)
-    except OSError as e:
-        raise TargetError(
-            f"cannot open {backing} for writing: {e.strerror}",
-            hint="find what uses it (`lsof`), and check that it is not read-only",
-        ) from e
+    backing_fd = open_for_writing(backing)
     config = _LOOP_CONFIG.pack(
         backing_fd,
         sector_bytes,
