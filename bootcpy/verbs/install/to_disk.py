@@ -117,8 +117,8 @@ def _facts_gathered(
         bootloader.require_bootloader(
             _OWN_ROOT if own else None, settings.bootloader, settings.machine
         )
-        plan_install(settings, target, source)  # refuses what the manifest tells, at once
         if own is None:  # it may be packed better than was assumed
+            plan_install(settings, target, source)  # refuses what the manifest tells, at once
             unpacked_bytes = max(source.unpacked_bytes, check_local_image(image, progress))
             source = replace(source, unpacked_bytes=unpacked_bytes)
         yield _Facts(settings=settings, target=target, source=source, image=image)
